@@ -1,0 +1,157 @@
+"""The two protocols every speech engine serves, embedded or remote."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from media.frame import AudioFrame, Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One recognised word and where it lies in its segment, in seconds."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What the engine heard of one segment so far."""
+
+    segment: int
+    """The number given to `AsrStream.start`."""
+    text: str
+    """Words with punctuation; "" in a final means that the segment held no speech."""
+    is_final: bool
+    """A final comes exactly once per ended segment; interims only grow or shrink their unstable tail."""
+    confidence: float = 1.0
+    """0..1, comparable within one engine only."""
+    stable_chars: int = 0
+    """Leading characters of `text` that later interims will not take back."""
+    words: tuple[Word, ...] = ()
+    early: bool = False
+    """True for a decode started at `pause` that has not been claimed by `end` yet; may be taken back."""
+
+
+class AsrStream(Protocol):
+    """One call's use of a recogniser. Every method but the iterator returns at once."""
+
+    def start(self, segment: int) -> None:
+        """Speech began: the audio pushed from now on (pre-roll first) belongs to this segment."""
+
+    def push(self, frame: AudioFrame) -> None:
+        """Audio of the open segment."""
+
+    def pause(self) -> None:
+        """Speech seems to have stopped: decode ahead. `resume` takes it back."""
+
+    def resume(self) -> None:
+        """The pause was none: throw the early decode away."""
+
+    def end(self) -> None:
+        """The segment is over; exactly one final for it follows."""
+
+    def cancel(self) -> None:
+        """The segment was not speech after all; no transcript of it will come."""
+
+    def results(self) -> AsyncIterator[Transcript]:
+        """Interims, early finals and finals in order; ends when the stream is closed. One reader only."""
+
+    async def aclose(self) -> None:
+        """Free everything the stream holds. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsrOptions:
+    """What a call asks of a recogniser."""
+
+    language: str = "en-US"
+    sample_rate: int = 8000
+    interim: bool = True
+    hot_words: tuple[str, ...] = ()
+
+
+class Asr(Protocol):
+    """A loaded recogniser that many calls share."""
+
+    @property
+    def name(self) -> str: ...
+
+    def stream(self, options: AsrOptions) -> AsrStream:
+        """Open a stream. Raises `EngineBusy` when admission is full, `EngineRefused` for what it cannot honour."""
+
+    async def warm_up(self) -> None:
+        """Load and run once, so that the first caller does not wait."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TtsOptions:
+    """What a call asks of a voice."""
+
+    sample_rate: int = 8000
+    """Rate of the chunks: the leg's."""
+    voice: str = ""
+    """A name from `Tts.voices`, or "" for the engine's first."""
+    language: str = "en-US"
+    speed: float = 1.0
+    """0.5 to 2.0."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """A piece of a spoken sentence."""
+
+    pcm: Pcm
+    words: tuple[Word, ...] = field(default=())
+    """Words whose start lies in the sentence, given with its first chunk when the engine knows them."""
+
+
+class Tts(Protocol):
+    """A loaded voice that many calls share."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def voices(self) -> tuple[str, ...]: ...
+
+    def speak(self, text: str, options: TtsOptions) -> AsyncIterator[SpeechChunk]:
+        """Speak one sentence or a short passage; closing the iterator cancels.
+
+        Raises `EngineBusy` when the queue is full, `EngineRefused` for text or options it cannot honour.
+        """
+
+    async def warm_up(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class EngineError(Exception):
+    """An engine could not do its work. `retryable` says whether another try, here or elsewhere, may succeed."""
+
+    retryable = True
+
+
+class EngineBusy(EngineError):
+    """Admission is full: the engine would break the streams it already serves."""
+
+
+class EngineTimeout(EngineError):
+    """No useful progress within the deadline."""
+
+
+class EngineFailed(EngineError):
+    """The engine broke while it served us."""
+
+
+class EngineRefused(EngineError):
+    """The request asks for something this engine cannot do; the same request will fail again."""
+
+    retryable = False

@@ -1,0 +1,75 @@
+"""What answers the caller: one small protocol, one file per kind of backend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """What an agent may know of the call it serves."""
+
+    call_id: str
+    caller: str
+    called: str
+    trunk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UserTurn:
+    """One thing the caller said, whole."""
+
+    number: int
+    """Counts the caller's turns from 1; 0 is the greeting, which answers nothing."""
+    text: str
+    dtmf: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Text to speak; pieces may be of any size, they are joined and cut into sentences."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call when everything said so far was heard."""
+
+    reason: str = ""
+
+
+ReplyPart: TypeAlias = Say | HangUp
+
+
+class Agent(Protocol):
+    """One call's conversation with a backend."""
+
+    @property
+    def name(self) -> str: ...
+
+    def greet(self) -> AsyncIterator[ReplyPart]:
+        """What to say before the caller said anything; may be empty."""
+
+    def reply(self, turn: UserTurn) -> AsyncIterator[ReplyPart]:
+        """Answer one turn. Closing the iterator cancels it. Raises `AgentError`.
+
+        May be called ahead of the end of the turn and closed again when the caller goes on: a reply leaves
+        no trace in the conversation until `heard` is called for it.
+        """
+
+    def heard(self, turn: UserTurn, text: str, *, complete: bool) -> None:
+        """What the caller really heard of the reply to `turn`; `complete` is False after a barge-in."""
+
+    async def aclose(self) -> None: ...
+
+
+class AgentError(Exception):
+    """The backend failed or was too slow. `retryable` says whether the same turn may be tried again."""
+
+    def __init__(self, detail: str, *, retryable: bool = True) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retryable = retryable

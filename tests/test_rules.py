@@ -1,0 +1,110 @@
+"""House rules held by tests: who may import whom, which library lives where, who reads the clock."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = ("media", "engines", "gateway", "license")
+FOLDERS = (*OURS, "callers", "demo", "benchmarks")
+
+# Folder → prefixes of our own modules that it may import. The longest matching folder decides.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "media": ("media",),
+    "engines": ("engines", "media.frame", "media.clock", "media.resample"),
+    "gateway": ("gateway", "media", "engines.base", "engines.registry", "engines.router", "engines.text",
+                "license.client"),
+    "license": ("license",),
+}  # fmt: skip
+
+# Third-party module → the files (as regular expressions) that may import it.
+FENCES: dict[str, str] = {
+    "pjsua2": r"media/legs/sip\w*\.py",
+    "framebus": r"media/legs/(sip\w*|frame_reader)\.py",
+    "aiortc": r"media/legs/webrtc\w*\.py",
+    "onnxruntime": r"(engines/embedded/\w+|media/vad\w*)\.py",
+    "hibari": r"engines/embedded/\w+\.py",
+    "webrtcvad": r"media/vad\w*\.py",
+    "torch": r"engines/(nemo_asr|coqui_tts)\w*\.py",
+    "nemo": r"engines/nemo_asr\w*\.py",
+    "fastapi": r"(gateway/api/\w+|license/proxy)\.py",
+    "uvicorn": r"(gateway/api/\w+|license/proxy)\.py",
+    "prometheus_client": r"gateway/(metrics|api/\w+)\.py",
+    "openai": r"gateway/agents/\w+\.py",
+}
+
+
+def sources() -> Iterator[Path]:
+    for folder in FOLDERS:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Names of every module imported anywhere in the file."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def allowed(folder: str, module: str) -> bool:
+    return any(module == good or module.startswith(good + ".") for good in MAY_IMPORT[folder])
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("folder", OURS)
+def test_folders_import_only_downwards(folder: str) -> None:
+    offences = [
+        f"{name(path)} imports {module}"
+        for path in sources()
+        if name(path).startswith(folder + "/")
+        for module in sorted(imports(path))
+        if module.split(".")[0] in OURS and not allowed(folder, module)
+    ]
+    assert offences == []
+
+
+def test_each_library_stays_behind_its_fence() -> None:
+    offences = [
+        f"{name(path)} imports {module}"
+        for path in sources()
+        if name(path).startswith(tuple(folder + "/" for folder in OURS))
+        for module in sorted(imports(path))
+        for library, fence in FENCES.items()
+        if module.split(".")[0] == library and not re.fullmatch(fence, name(path))
+    ]
+    assert offences == []
+
+
+def test_a_planted_offence_is_caught(tmp_path: Path) -> None:
+    planted = tmp_path / "planted.py"
+    planted.write_text("from gateway.config import Config\nimport pjsua2\n")
+    assert imports(planted) == {"gateway.config.Config", "pjsua2"}
+    assert not allowed("media", "gateway.config.Config")
+
+
+def test_nobody_reads_the_wall_clock_inside_a_call() -> None:
+    offences = [
+        name(path)
+        for path in sources()
+        if name(path).startswith(("media/", "engines/", "gateway/calls/"))
+        and re.search(r"\btime\.time\(|\bdatetime\.now\(|\bdatetime\.utcnow\(", path.read_text(encoding="utf-8"))
+    ]
+    assert offences == []
+
+
+def test_every_top_level_folder_shows_its_rooms() -> None:
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
+    tracked = [path for path in folders if path.name not in {"build", "dist", "recordings"} and path.suffix == ""]
+    assert [path.name for path in tracked if not (path / "README.md").exists()] == []
