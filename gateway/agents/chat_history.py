@@ -1,0 +1,70 @@
+"""A conversation as the caller lived it, cut to what fits into a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+CHARACTERS_PER_TOKEN = 4
+"""An estimate that holds within a third for European languages, and needs no tokenizer."""
+
+
+class Message(TypedDict):
+    """One entry of a chat request."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    user: str
+    agent: str
+    complete: bool
+
+
+@dataclass(slots=True)
+class History:
+    """What was said and really heard, by turn; told to the model within two bounds."""
+
+    max_turns: int
+    max_tokens: int
+    _turns: dict[int, _Exchange] = field(default_factory=dict)
+
+    def note(self, number: int, user: str, agent: str, *, complete: bool) -> None:
+        """Keep one turn; noting a turn again replaces it. The oldest are forgotten beyond the bound."""
+        self._turns[number] = _Exchange(user, agent, complete)
+        while len(self._turns) > self.max_turns:
+            del self._turns[min(self._turns)]
+
+    def messages(self, user: str) -> list[Message]:
+        """The conversation so far and the new user turn, roles alternating, oldest left out first."""
+        budget = self.max_tokens * CHARACTERS_PER_TOKEN
+        newest = user[-budget:]
+        budget -= len(newest)
+        kept: list[_Exchange] = []
+        for _, turn in sorted(self._turns.items(), reverse=True):
+            budget -= len(turn.user) + len(turn.agent)
+            if budget < 0:
+                break
+            kept.append(turn)
+        told: list[Message] = []
+        for turn in reversed(kept):
+            _tell(told, "user", turn.user)
+            _tell(told, "assistant", turn.agent if turn.complete else _cut(turn.agent))
+        _tell(told, "user", newest)
+        return told
+
+
+def _cut(heard: str) -> str:
+    return f"{heard.rstrip()} —" if heard.strip() else ""
+
+
+def _tell(told: list[Message], role: str, content: str) -> None:
+    """Append, joining neighbours of one role: several backends refuse two in a row."""
+    if not content.strip():
+        return
+    if told and told[-1]["role"] == role:
+        told[-1]["content"] += "\n" + content
+    else:
+        told.append({"role": role, "content": content})

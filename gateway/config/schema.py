@@ -1,0 +1,59 @@
+"""The sections of the configuration. Each part's settings live beside the part; here they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.agents.echo import EchoSettings
+from gateway.agents.registry import AgentSettings
+from gateway.api.settings import ApiSettings
+from gateway.dialplan_watch import DialplanSettings
+from gateway.logs import LogSettings
+from gateway.stall_probe import StallSettings
+from media.legs.sip_settings import SipSettings
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """This process among others."""
+
+    name: str = "offhook"
+    """Its name in logs, records and the SIP User-Agent; letters, digits, dots and dashes."""
+    drain_seconds: float = 30.0
+    """At shutdown, how long running calls may go on before they are ended; 0 or more."""
+    record_dir: Path = Path("recordings")
+    """Folder for the record (JSON) and the sound (WAV) of each call; made when missing."""
+    recordings: bool = True
+    """Keep the sound of calls, caller left and agent right. The law may ask you to tell the caller."""
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(c.isalnum() or c in ".-" for c in self.name):
+            raise ValueError("name: must be letters, digits, dots and dashes")
+        if self.drain_seconds < 0:
+            raise ValueError("drain_seconds: must be 0 or more")
+
+
+def _agents() -> dict[str, EchoSettings]:
+    return {"echo": EchoSettings()}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything an operator can set."""
+
+    node: NodeSettings = field(default_factory=NodeSettings)
+    """This process: its name, its shutdown, its folder of records."""
+    sip: SipSettings = field(default_factory=SipSettings)
+    """SIP and RTP: addresses, codecs, limits, trunks."""
+    agents: Mapping[str, AgentSettings] = field(default_factory=_agents)
+    """Agents by the names that the dialplan uses. A list of your own replaces the built-in `echo`."""
+    dialplan: DialplanSettings = field(default_factory=DialplanSettings)
+    """Which calls are taken and what happens in them."""
+    api: ApiSettings = field(default_factory=ApiSettings)
+    """The HTTP side: health, readiness, metrics, calls."""
+    logs: LogSettings = field(default_factory=LogSettings)
+    """What is logged, and how."""
+    stall: StallSettings = field(default_factory=StallSettings)
+    """The probe that watches whether the event loop keeps up."""

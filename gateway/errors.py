@@ -1,0 +1,144 @@
+"""Every error of the gateway and what follows from it: one tree, one table.
+
+Whoever catches an error asks `verdict(error)` and learns who is at fault, whether another try may succeed,
+what to answer over SIP and HTTP, and how a call ends for it. Errors of the layers below (legs, engines,
+agents) have their rows here too, so that no caller needs a second table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from engines.base import EngineBusy, EngineError, EngineFailed, EngineRefused, EngineTimeout
+from gateway.agents.base import AgentError
+from gateway.problems import Problem, listing
+from media.legs.base import EndReason, LegError
+
+
+class Fault(StrEnum):
+    """Whose mistake it was."""
+
+    CALLER = "caller"
+    CONFIG = "config"
+    """The operator's files."""
+    BACKEND = "backend"
+    """An engine, an agent's endpoint or the far end's network."""
+    US = "us"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from an error."""
+
+    fault: Fault
+    retryable: bool
+    http_status: int
+    sip_code: int
+    """Answered to a call that is not taken yet (RFC 3261 section 21)."""
+    end_reason: EndReason
+    """How a call ends that cannot go on for it."""
+
+
+class GatewayError(Exception):
+    """Root of the gateway's own errors."""
+
+
+class FileError(GatewayError):
+    """A file that a person wrote holds mistakes; `problems` lists all of them."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(listing(self.problems))
+
+
+class ConfigError(FileError):
+    """The configuration cannot be used."""
+
+
+class DialplanError(GatewayError):
+    """Root of what a dialplan can raise."""
+
+
+class DialplanFileError(DialplanError, FileError):
+    """A dialplan's file cannot be used."""
+
+
+class NumberUnknown(DialplanError):
+    """No route is meant for the called number."""
+
+
+class CallerForbidden(DialplanError):
+    """A route exists for the called number, but not for this caller or trunk."""
+
+
+class AdmissionRefused(GatewayError):
+    """A new call would break the running ones; `retry_after` says in seconds when to try again."""
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class TooManyCalls(AdmissionRefused):
+    """The node carries as many calls as its limits allow."""
+
+
+class Draining(AdmissionRefused):
+    """The node is shutting down and takes no new calls."""
+
+
+class AgentUnknown(GatewayError):
+    """No agent of that name is configured."""
+
+
+class CallUnknown(GatewayError):
+    """No call of that id is running or recorded."""
+
+
+class PortTaken(GatewayError):
+    """An address we should listen on is not ours to have."""
+
+
+_OURS = Verdict(Fault.US, False, 500, 500, EndReason.INTERNAL_ERROR)
+_OPERATOR = Verdict(Fault.CONFIG, False, 500, 500, EndReason.INTERNAL_ERROR)
+_ENGINE = Verdict(Fault.BACKEND, True, 502, 503, EndReason.ENGINE_FAILED)
+
+VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
+    {
+        Exception: _OURS,
+        GatewayError: _OURS,
+        FileError: _OPERATOR,
+        ConfigError: _OPERATOR,
+        DialplanError: _OPERATOR,
+        DialplanFileError: _OPERATOR,
+        NumberUnknown: Verdict(Fault.CALLER, False, 404, 404, EndReason.REJECTED),
+        CallerForbidden: Verdict(Fault.CALLER, False, 403, 403, EndReason.REJECTED),
+        AdmissionRefused: Verdict(Fault.US, True, 503, 503, EndReason.REJECTED),
+        TooManyCalls: Verdict(Fault.US, True, 503, 503, EndReason.REJECTED),
+        Draining: Verdict(Fault.US, True, 503, 503, EndReason.DRAINED),
+        AgentUnknown: Verdict(Fault.CONFIG, False, 404, 500, EndReason.INTERNAL_ERROR),
+        CallUnknown: Verdict(Fault.CALLER, False, 404, 481, EndReason.REJECTED),
+        PortTaken: _OPERATOR,
+        LegError: Verdict(Fault.BACKEND, False, 502, 500, EndReason.MEDIA_LOST),
+        AgentError: Verdict(Fault.BACKEND, True, 502, 503, EndReason.DEAD_AIR),
+        EngineError: _ENGINE,
+        EngineBusy: replace(_ENGINE, http_status=503),
+        EngineTimeout: replace(_ENGINE, http_status=504),
+        EngineFailed: _ENGINE,
+        EngineRefused: Verdict(Fault.CONFIG, False, 400, 488, EndReason.ENGINE_FAILED),
+    }
+)
+"""The only place that maps an error to its answer; the nearest class above an error decides."""
+
+
+def verdict(error: BaseException) -> Verdict:
+    """What follows from `error`; what the error itself says about retries and codes goes first."""
+    row = next((VERDICTS[cls] for cls in type(error).__mro__ if cls in VERDICTS), _OURS)
+    if isinstance(error, AgentError | EngineError):
+        return replace(row, retryable=error.retryable)
+    if isinstance(error, LegError):
+        return replace(row, sip_code=error.sip_code)
+    return row
