@@ -1,0 +1,312 @@
+"""A SIP call as a leg, on the event loop's side. `sip_call.py` is its other half, on the SIP thread."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+import framebus
+
+from media.dtmf import is_digit
+from media.frame import AudioFrame, Voice
+from media.legs.base import (
+    Direction,
+    DtmfReceived,
+    EndReason,
+    LegAnswered,
+    LegClosed,
+    LegError,
+    LegEvent,
+    LegHeld,
+    LegListener,
+    LegResumed,
+    Parties,
+    PlayoutDrained,
+    PlayoutMark,
+    PlayoutStarted,
+)
+from media.legs.sip_call import Header, SipCall
+from media.legs.sip_ends import CallEnd, EndedBy, Phase, end_reason, reason_header, refusal_code
+from media.legs.sip_facts import Accepted, Digit, Ended, Fact, MediaChanged
+from media.legs.sip_playout import SipPlayout
+from media.legs.sip_settings import SipSettings
+
+T = TypeVar("T")
+
+_WAITING_FRAMES = 100
+"""Frames kept for a listener that is not attached yet: two seconds; older ones are dropped and counted."""
+_WAITING_EVENTS = 256
+
+
+class LegState(StrEnum):
+    SETUP = "setup"
+    UP = "up"
+    CLOSED = "closed"
+
+
+class SipDesk(Protocol):
+    """What a leg needs of its endpoint."""
+
+    @property
+    def settings(self) -> SipSettings: ...
+
+    async def on_call(self, key: int, command: Callable[[SipCall], T]) -> T:
+        """Run a command on this call, on the SIP thread. Raises `LegError`, also when the call is gone."""
+
+    def post_to_call(self, key: int, command: Callable[[SipCall], None]) -> None:
+        """The same without waiting."""
+
+    def bus_stats(self, leg: int) -> dict[str, int]:
+        """The frame bus's counters of a leg."""
+
+
+class SipLeg:
+    """Implements `media.legs.base.Leg` over one SIP call."""
+
+    def __init__(
+        self, desk: SipDesk, key: int, bus: Any, bus_leg: int, direction: Direction, parties: Parties
+    ) -> None:
+        self.bus_leg = bus_leg
+        self.key = key
+        self.dropped_before_attach = 0
+        self._desk = desk
+        self._loop = asyncio.get_running_loop()
+        self._leg_id = f"sip-{key}-{secrets.token_hex(4)}"
+        self._direction = direction
+        self._parties = parties
+        self._playout = SipPlayout(bus, bus_leg)
+        self._state = LegState.SETUP
+        self._media = _Media()
+        self._reason: EndReason | None = None
+        self._stats: dict[str, int | float | str] = {}
+        self._inbox = _Inbox()
+        self._up: asyncio.Future[None] = self._loop.create_future()
+
+    # --- Leg ---
+
+    @property
+    def leg_id(self) -> str:
+        return self._leg_id
+
+    @property
+    def direction(self) -> Direction:
+        return self._direction
+
+    @property
+    def parties(self) -> Parties:
+        return self._parties
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the frames it pushes and of the samples its playout takes; 0 before media exists."""
+        return self._media.sample_rate
+
+    @property
+    def playout(self) -> SipPlayout:
+        return self._playout
+
+    @property
+    def state(self) -> LegState:
+        return self._state
+
+    def attach(self, listener: LegListener) -> None:
+        """Deliver frames and events to `listener` from now on; what waited before comes first."""
+        self._inbox.attach(listener)
+
+    async def ring(self, *, early_media: bool = False) -> None:
+        """Send 180, or 183 with an SDP answer so that audio flows before the call is taken."""
+        self._need_setup("ring")
+        code = 183 if early_media else 180
+        await self._desk.on_call(self.key, lambda call: call.respond(code))
+
+    async def answer(self) -> None:
+        """Send 200 and wait until audio can flow. Raises `LegError` when the call ends before that."""
+        self._need_setup("answer")
+        await self._desk.on_call(self.key, lambda call: call.respond(200))
+        try:
+            await asyncio.wait_for(asyncio.shield(self._up), self._desk.settings.answer_timeout_s)
+        except TimeoutError:
+            await self.hangup(EndReason.SIGNALLING_LOST)
+            raise LegError("the far end never agreed on audio", sip_code=408) from None
+
+    async def reject(self, sip_code: int, *, retry_after: int = 0, reason: str = "") -> None:
+        """Refuse an inbound call with a final code, 300 to 699. Does nothing once the leg is over."""
+        if not 300 <= sip_code <= 699:
+            raise LegError(f"{sip_code} is no refusal; use 300 to 699")
+        if self._state is LegState.CLOSED:
+            return
+        self._need_setup("reject")
+        self._reason = self._reason or EndReason.REJECTED
+        headers: list[Header] = [("Retry-After", str(retry_after))] if retry_after else []
+        if reason:
+            headers.append(("Warning", f'399 offhook "{_quoted(reason)}"'))
+        await self._desk.on_call(self.key, lambda call: call.respond(sip_code, headers))
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Send keys by RTP events (RFC 4733), else by INFO, as the settings allow."""
+        if self._state is not LegState.UP:
+            raise LegError("keys can only be sent on a call that is up")
+        if not digits or not all(is_digit(digit) for digit in digits):
+            raise LegError("keys are 0-9, *, # and A-D")
+        settings = self._desk.settings
+        rtp, info = settings.dtmf_rtp, settings.dtmf_info
+        if not rtp and not info:
+            raise LegError("sending keys is switched off; set dtmf_rtp or dtmf_info")
+        await self._desk.on_call(self.key, lambda call: call.send_keys(digits, rtp=rtp, info=info))
+
+    async def hangup(self, reason: EndReason) -> None:
+        """End the leg by BYE, CANCEL or a refusal, whichever its state asks for. Idempotent."""
+        if self._state is LegState.CLOSED or self._reason is not None:
+            return
+        self._reason = reason
+        answered = self._state is LegState.UP
+        code = 0 if answered or self._direction is Direction.OUTBOUND else refusal_code(reason)
+        headers = [("Reason", reason_header(reason))]
+        self._desk.post_to_call(self.key, lambda call: call.end(code, headers))
+
+    def stats(self) -> dict[str, int | float | str]:
+        """Counters of the media path: those of RTP once the leg is over, those of the bus at any time."""
+        if self._state is not LegState.CLOSED:
+            return {**self._stats, **self._media.stats(), **self._desk.bus_stats(self.bus_leg)}
+        return dict(self._stats)
+
+    # --- from the endpoint, on the loop's thread ---
+
+    def bus_event(self, kind: int, reply: int, value: int, at: float) -> None:
+        """A playout event of the frame bus."""
+        if kind == framebus.STARTED:
+            self._inbox.notice(PlayoutStarted(reply, at))
+        elif kind == framebus.DRAINED:
+            self._inbox.notice(PlayoutDrained(reply, value, at))
+        elif kind == framebus.MARK:
+            self._inbox.notice(PlayoutMark(reply, value, at))
+
+    def frame(self, frame: AudioFrame, voice: Voice) -> None:
+        """A frame of the far end's audio."""
+        self._inbox.hear(frame, voice)
+
+    def fact(self, fact: Fact) -> None:
+        """Something that the SIP thread saw."""
+        if self._state is LegState.CLOSED:
+            return
+        match fact:
+            case Accepted():
+                self._media.accepted = True
+                self._check_up()
+            case MediaChanged():
+                self._media_changed(fact)
+            case Digit():
+                self._inbox.notice(DtmfReceived(fact.digit, fact.at))
+            case Ended():
+                self._close(fact)
+
+    def _media_changed(self, fact: MediaChanged) -> None:
+        was_held = self._media.held
+        self._media.update(fact)
+        self._check_up()
+        if self._state is not LegState.UP or self._media.held == was_held:
+            return
+        now = self._loop.time()
+        self._inbox.notice(LegHeld(now) if self._media.held else LegResumed(now))
+
+    def _check_up(self) -> None:
+        media = self._media
+        if self._state is not LegState.SETUP or not (media.accepted and media.active):
+            return
+        self._state = LegState.UP
+        self._inbox.notice(LegAnswered(self._loop.time(), media.sample_rate, media.codec))
+        if media.held:
+            self._inbox.notice(LegHeld(self._loop.time()))
+        _settle(self._up)
+
+    def _close(self, fact: Ended) -> None:
+        phase = Phase.ANSWERED if self._media.accepted else Phase.SETUP
+        reason = self._reason if fact.ended_by is EndedBy.US else None
+        end = CallEnd(self._direction, phase, fact.ended_by, fact.sip_code)
+        self._stats = {**fact.stats, **self._media.stats(), **self._desk.bus_stats(self.bus_leg)}
+        self._state = LegState.CLOSED
+        self._playout.shut()
+        if not self._up.done():
+            self._up.set_exception(LegError("the call ended before it was up", sip_code=fact.sip_code or 487))
+            self._up.exception()
+        self._inbox.notice(LegClosed(end_reason(end, reason), self._loop.time(), fact.sip_code, fact.detail))
+
+    def _need_setup(self, what: str) -> None:
+        if self._direction is not Direction.INBOUND:
+            raise LegError(f"cannot {what} an outbound call")
+        if self._state is not LegState.SETUP or self._reason is not None:
+            raise LegError(f"cannot {what}: the call is {self._state}", sip_code=481)
+
+
+class _Media:
+    """What is known of the leg's media."""
+
+    def __init__(self) -> None:
+        self.accepted = False
+        self.active = False
+        self.held = False
+        self.codec = ""
+        self.sample_rate = 0
+
+    def update(self, fact: MediaChanged) -> None:
+        """Take over what an offer and an answer agreed on; a pause keeps the last codec."""
+        self.active = self.active or fact.active
+        self.held = fact.held
+        self.codec = fact.codec or self.codec
+        self.sample_rate = fact.sample_rate or self.sample_rate
+
+    def stats(self) -> dict[str, int | float | str]:
+        """Codec and rate, as the call's record shows them."""
+        return {"codec": self.codec, "sample_rate": self.sample_rate}
+
+
+class _Inbox:
+    """Holds what comes before a listener is attached, then hands everything straight on."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._listener: LegListener | None = None
+        self._frames: deque[tuple[AudioFrame, Voice]] = deque(maxlen=_WAITING_FRAMES)
+        self._events: deque[LegEvent] = deque(maxlen=_WAITING_EVENTS)
+
+    def attach(self, listener: LegListener) -> None:
+        """Deliver what waited, then all else at once. Events come before frames, but for the closing."""
+        self._listener = listener
+        closed = [event for event in self._events if isinstance(event, LegClosed)]
+        for event in self._events:
+            if not isinstance(event, LegClosed):
+                listener.notice(event)
+        for frame, voice in self._frames:
+            listener.hear(frame, voice)
+        for event in closed:
+            listener.notice(event)
+        self._events.clear()
+        self._frames.clear()
+
+    def hear(self, frame: AudioFrame, voice: Voice) -> None:
+        """One frame."""
+        if self._listener is not None:
+            self._listener.hear(frame, voice)
+            return
+        self.dropped += len(self._frames) == _WAITING_FRAMES
+        self._frames.append((frame, voice))
+
+    def notice(self, event: LegEvent) -> None:
+        """One event."""
+        if self._listener is not None:
+            self._listener.notice(event)
+        else:
+            self._events.append(event)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _quoted(text: str) -> str:
+    return "".join(c for c in text if c.isprintable() and c not in '"\\')[:120]

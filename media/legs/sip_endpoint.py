@@ -1,0 +1,221 @@
+"""The SIP endpoint of a process, seen from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+import framebus
+import pjsua2
+import structlog
+
+from media.legs.base import Direction, EndReason, Leg, LegError, Parties
+from media.legs.frame_reader import FrameReader
+from media.legs.sip import SipLeg
+from media.legs.sip_call import SipCall
+from media.legs.sip_ends import EndedBy
+from media.legs.sip_facts import Ended, Fact, Incoming
+from media.legs.sip_machine import Outlet, SipMachine
+from media.legs.sip_settings import SipSettings, SipTransport
+from media.legs.sip_thread import SipThread, WakeUps
+from media.legs.sip_trunks import TrunkTable, dial_refusal
+from media.vad import VoiceDetector
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+_DRAIN_S = 3.0
+"""How long `aclose` waits for the closing of calls before it stops the stack under them."""
+
+
+class SipEndpoint:
+    """Accepts and places calls. One per process, because PJSIP is one per process."""
+
+    def __init__(
+        self,
+        settings: SipSettings,
+        on_call: Callable[[Leg], None],
+        voice: VoiceDetector,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.settings = settings
+        self.registrations: dict[str, int] = {}
+        """Last answer code of each registering trunk's registrar."""
+        self._accept = on_call
+        self._trunks = TrunkTable(settings.trunks)
+        self._bus = framebus.FrameBus(max_legs=settings.max_calls + 64)
+        self._reader = FrameReader(self._bus, framebus.FRAME_DTYPE, voice, loop)
+        self._legs: dict[int, SipLeg] = {}
+        outlet = Outlet(self._tell_incoming, self._tell_fact, self._tell_registration)
+        self._machine = SipMachine(settings, self._bus, outlet)
+        self._thread = SipThread(self._machine, self._bus.wakeup, loop)
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def start(self) -> None:
+        """Open the sockets, register, and take calls. Raises `LegError` with the cure in its text."""
+        await self._thread.start()
+        self._reader.start()
+        log.info("sip endpoint is up", **{f"{name}_port": port for name, port in self.ports.items()})
+
+    async def aclose(self) -> None:
+        """End every call with 503 or BYE, stop the stack, free everything. Idempotent."""
+        for leg in list(self._legs.values()):
+            await leg.hangup(EndReason.DRAINED)
+        try:
+            await asyncio.wait_for(self._empty.wait(), _DRAIN_S)
+        except TimeoutError:
+            log.warning("calls outlived the drain", calls=len(self._legs))
+        await self._thread.stop()
+        await asyncio.sleep(0)
+        for key, leg in list(self._legs.items()):
+            leg.fact(Ended(EndedBy.US, 503, "the endpoint was closed"))
+            self._forget(key, leg)
+        await self._reader.aclose()
+
+    async def dial(self, uri: str, *, trunk: str, caller: str = "") -> Leg:
+        """Place a call through a trunk; returns while it is set up, `LegAnswered` or `LegClosed` follow.
+
+        Raises `LegError` when the trunk is unknown or may not dial this (403), or the node is full (503).
+        """
+        settings = self._trunks.named(trunk)
+        if settings is None:
+            raise LegError(f"there is no trunk named {trunk!r}", sip_code=404)
+        if problem := dial_refusal(settings, uri):
+            self._machine.refusals["dial_forbidden"] += 1
+            raise LegError(problem, sip_code=403)
+        if any(not (c.isalnum() or c in "+-_.") for c in caller):
+            raise LegError("the caller may hold letters, digits, +, -, _ and . only")
+        called = uri.partition(":")[2].partition("@")[0]
+        parties = Parties(caller, called, settings.name)
+
+        def place() -> int:
+            return self._machine.dial(uri, settings, caller, self._register_outbound(parties))
+
+        key = await self._thread.run(place)
+        await asyncio.sleep(0)
+        return self._legs[key]
+
+    @property
+    def ports(self) -> dict[SipTransport, int]:
+        """Ports really bound, by transport."""
+        return dict(self._machine.ports)
+
+    @property
+    def wake_ups(self) -> WakeUps:
+        """Time from a command of the loop to its start on the SIP thread."""
+        return self._thread.wake_ups
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """Requests turned away, by reason."""
+        return Counter(self._machine.refusals)
+
+    def counts(self) -> dict[str, int]:
+        """Calls now and what was lost on the way, for metrics."""
+        return {
+            "calls": self._machine.active,
+            "legs": len(self._legs),
+            "command_overflows": self._thread.overflows,
+            "callback_failures": self._thread.failures,
+            "early_ports": self._machine.early_ports,
+            "reader_ticks": self._reader.ticks,
+            "reader_frames": self._reader.frames,
+            "reader_orphans": self._reader.orphans,
+            "reader_busy_ticks": self._reader.busy_ticks,
+            "reader_failures": self._reader.failures,
+        }
+
+    def stats(self) -> dict[str, int | float]:
+        """`counts`, the frame bus's totals and the wake-up's quantiles in milliseconds."""
+        wake = self.wake_ups
+        quantiles = {"wake_p50_ms": wake.quantile_ms(0.5), "wake_p99_ms": wake.quantile_ms(0.99)}
+        bus = {f"bus_{name}": value for name, value in self._bus.totals().items()}
+        return {**self.counts(), **bus, **quantiles}
+
+    # --- SipDesk: what legs ask for ---
+
+    async def on_call(self, key: int, command: Callable[[SipCall], T]) -> T:
+        """Run a command on a call, on the SIP thread. Raises `LegError`."""
+
+        def run() -> T:
+            call = self._machine.calls.get(key)
+            if call is None:
+                raise LegError("the call is over", sip_code=481)
+            try:
+                return command(call)
+            except pjsua2.Error as error:
+                raise LegError(f"{error.title}: {error.reason}") from None
+
+        return await self._thread.run(run)
+
+    def post_to_call(self, key: int, command: Callable[[SipCall], None]) -> None:
+        """The same without waiting; nothing happens when the call is over."""
+
+        def run() -> None:
+            call = self._machine.calls.get(key)
+            if call is not None:
+                command(call)
+
+        self._thread.post(run)
+
+    def bus_stats(self, leg: int) -> dict[str, int]:
+        """The frame bus's counters of a leg."""
+        return dict(self._bus.stats(leg))
+
+    # --- from the SIP thread, and then on the loop ---
+
+    def _tell_incoming(self, incoming: Incoming) -> None:
+        self._thread.tell(self._incoming, incoming)
+
+    def _tell_fact(self, key: int, fact: Fact) -> None:
+        self._thread.tell(self._fact, key, fact)
+
+    def _tell_registration(self, trunk: str, code: int) -> None:
+        self._thread.tell(self._registered, trunk, code)
+
+    def _register_outbound(self, parties: Parties) -> Callable[[int, int], None]:
+        def placed(key: int, bus_leg: int) -> None:
+            self._thread.tell(self._placed, key, bus_leg, parties)
+
+        return placed
+
+    def _incoming(self, incoming: Incoming) -> None:
+        leg = self._add(incoming.key, incoming.bus_leg, Direction.INBOUND, incoming.parties)
+        try:
+            self._accept(leg)
+        except Exception as error:
+            log.error("call handler failed", leg_id=leg.leg_id, error=repr(error))
+            self.post_to_call(incoming.key, lambda call: call.respond(500))
+
+    def _placed(self, key: int, bus_leg: int, parties: Parties) -> None:
+        self._add(key, bus_leg, Direction.OUTBOUND, parties)
+
+    def _add(self, key: int, bus_leg: int, direction: Direction, parties: Parties) -> SipLeg:
+        leg = SipLeg(self, key, self._bus, bus_leg, direction, parties)
+        self._legs[key] = leg
+        self._empty.clear()
+        self._reader.add(bus_leg, leg)
+        return leg
+
+    def _fact(self, key: int, fact: Fact) -> None:
+        leg = self._legs.get(key)
+        if leg is None:
+            return
+        leg.fact(fact)
+        if isinstance(fact, Ended):
+            self._forget(key, leg)
+
+    def _forget(self, key: int, leg: SipLeg) -> None:
+        self._legs.pop(key, None)
+        self._reader.remove(leg.bus_leg)
+        self._bus.close(leg.bus_leg)
+        if not self._legs:
+            self._empty.set()
+
+    def _registered(self, trunk: str, code: int) -> None:
+        self.registrations[trunk] = code
+        level = "info" if code // 100 == 2 else "warning"
+        getattr(log, level)("registration", trunk=trunk, code=code)

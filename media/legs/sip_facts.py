@@ -1,0 +1,59 @@
+"""What the SIP thread tells the event loop: plain values, no pjsua2 object among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from media.legs.base import Parties
+from media.legs.sip_ends import EndedBy
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A call that passed every gate and waits for an answer."""
+
+    key: int
+    """Our own number of the call; never used twice in a process."""
+    bus_leg: int
+    parties: Parties
+    sip_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A 2xx was sent or received."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaChanged:
+    """An offer and an answer were agreed on."""
+
+    active: bool
+    """Whether a stream runs at all."""
+    held: bool
+    """Whether the far end asked us to stop sending (RFC 3264 section 8.4)."""
+    codec: str
+    sample_rate: int
+    """Of the frames on the bus; 0 while no stream runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """A key, by RTP event or INFO."""
+
+    digit: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over; nothing follows."""
+
+    ended_by: EndedBy
+    sip_code: int
+    detail: str
+    stats: dict[str, int | float | str] = field(default_factory=dict)
+
+
+Fact: TypeAlias = Accepted | MediaChanged | Digit | Ended

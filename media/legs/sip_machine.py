@@ -1,0 +1,318 @@
+"""PJSIP's endpoint, driven from the SIP thread: accounts, gates for new calls, and the calls themselves.
+
+Everything in here runs on the SIP thread. Order of the gates for an INVITE: scanner or stranger, call limit,
+digest proof, codecs, port quarantine. A call that passes is announced to the loop once PJSIP has finished
+with the INVITE.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pjsua2
+import structlog
+
+from media.legs import sip_messages as messages
+from media.legs.base import LegError, Parties
+from media.legs.sip_accounts import SipAccount, account_configs, open_transports, set_codecs
+from media.legs.sip_call import Header, SipCall, guarded
+from media.legs.sip_digest import DigestGate
+from media.legs.sip_facts import Fact, Incoming
+from media.legs.sip_ports import PortQuarantine
+from media.legs.sip_settings import SipSettings, SipTransport, TrunkSettings
+from media.legs.sip_trunks import TrunkTable
+
+log = structlog.get_logger(__name__)
+
+_HARD_CALLS = 4_000
+"""PJSUA_MAX_CALLS of our build; calls that still wait for the answer to a BYE count against it."""
+
+
+class Refusal(Exception):
+    """An INVITE that a gate turned away."""
+
+    def __init__(self, reason: str, code: int, headers: Iterable[Header] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.headers = tuple(headers)
+
+
+class Outlet:
+    """Where the machine's facts go; each callable may be called from the SIP thread."""
+
+    def __init__(
+        self,
+        on_incoming: Callable[[Incoming], None],
+        on_fact: Callable[[int, Fact], None],
+        on_registration: Callable[[str, int], None],
+    ) -> None:
+        self.on_incoming = on_incoming
+        self.on_fact = on_fact
+        self.on_registration = on_registration
+
+
+class _Endpoint(pjsua2.Endpoint):  # type: ignore[misc]
+    """Chooses the account of an incoming request by its source, and counts what PJSIP itself refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.account_of: Callable[[str], int] = lambda source: 0
+        self.refused: Callable[[int], None] = lambda code: None
+
+    @guarded
+    def onSelectAccount(self, prm: Any) -> None:
+        prm.accountIndex = self.account_of(str(prm.rdata.srcAddress))
+
+    @guarded
+    def onRejectedIncomingCall(self, prm: Any) -> None:
+        self.refused(int(prm.statusCode))
+
+
+class _Log(pjsua2.LogWriter):  # type: ignore[misc]
+    """PJSIP's own log, passed on to ours. PJSIP owns the object once it is started."""
+
+    @guarded
+    def write(self, entry: Any) -> None:
+        level = "error" if entry.level <= 1 else "warning" if entry.level == 2 else "debug"
+        getattr(log, level)("pjsip", message=str(entry.msg).strip())
+
+
+class SipMachine:
+    """The SIP thread's world. `Machine` of `media/legs/sip_thread.py`."""
+
+    def __init__(self, settings: SipSettings, bus: Any, outlet: Outlet) -> None:
+        self.refusals: Counter[str] = Counter()
+        self.ports: dict[SipTransport, int] = {}
+        self.calls: dict[int, SipCall] = {}
+        self.early_ports = 0
+        self._settings = settings
+        self._bus = bus
+        self._outlet = outlet
+        self._trunks = TrunkTable(settings.trunks, settings.scanners)
+        self._digest = DigestGate()
+        self._quarantine = PortQuarantine(settings.port_quarantine_s)
+        self._accounts: dict[str, SipAccount] = {}
+        self._fresh: dict[int, Incoming] = {}
+        self._next_key = 1
+        self._active = 0
+
+    # --- Machine ---
+
+    def open(self) -> None:
+        """Start PJSIP. Raises `LegError` naming what could not be opened."""
+        self._endpoint = _Endpoint()
+        try:
+            self._endpoint.libCreate()
+            writer = _Log()
+            writer.__disown__()
+            self._endpoint.libInit(_library_config(self._settings, writer))
+            self._bus.install()
+            self.ports = open_transports(self._endpoint, self._settings)
+            self._endpoint.libStart()
+            set_codecs(self._endpoint, self._settings)
+            self._open_accounts()
+        except pjsua2.Error as error:
+            raise LegError(f"SIP cannot start: {error.title}: {error.reason}") from None
+
+    def _open_accounts(self) -> None:
+        for trunk, config in account_configs(self._settings, self.ports):
+            account = SipAccount(trunk, self._on_incoming, self._outlet.on_registration)
+            account.create(config)
+            self._accounts[trunk.name if trunk else ""] = account
+        ids = {name: account.getId() for name, account in self._accounts.items()}
+
+        def account_of(source: str) -> int:
+            trunk = self._trunks.match(source)
+            return int(ids[trunk.name if trunk else ""])
+
+        self._endpoint.account_of = account_of
+        self._endpoint.refused = self._on_refused
+
+    def poll(self, milliseconds: int) -> None:
+        """Handle events, then announce the calls that are through."""
+        self._endpoint.libHandleEvents(milliseconds)
+        if self._fresh:
+            fresh, self._fresh = self._fresh, {}
+            for key, incoming in fresh.items():
+                if (call := self.calls.get(key)) is not None:
+                    call.announced = True
+                    self._outlet.on_incoming(incoming)
+
+    def close(self) -> None:
+        """End every call, drop every object on this thread, stop PJSIP."""
+        for call in list(self.calls.values()):
+            call.end(503)
+        self.calls.clear()
+        for account in self._accounts.values():
+            account.shutdown()
+        self._accounts.clear()
+        self._endpoint.libDestroy()
+        del self._endpoint
+
+    # --- incoming ---
+
+    def _on_incoming(self, account: SipAccount, prm: Any) -> None:
+        message, source = str(prm.rdata.wholeMsg), str(prm.rdata.srcAddress)
+        call = self._adopt(SipCall(account, prm.callId, self, self._take_key()))
+        try:
+            trunk = self._admit(account.trunk, message)
+            call.bus_leg = self._open_bus(prm.callId)
+        except Refusal as refusal:
+            self.refusals[refusal.reason] += 1
+            call.respond(refusal.code, refusal.headers)
+            return
+        call.codecs = trunk.codecs or self._settings.codecs
+        parties = Parties(
+            messages.user_part(messages.header(message, "from")),
+            messages.user_part(messages.request_uri(message)),
+            trunk.name,
+            source,
+        )
+        self._admit_call(call)
+        self._fresh[call.key] = Incoming(call.key, call.bus_leg, parties, messages.header(message, "call-id"))
+
+    def _admit(self, trunk: TrunkSettings | None, message: str) -> TrunkSettings:
+        """Pass an INVITE through the gates or raise `Refusal`."""
+        if self._trunks.is_scanner(messages.header(message, "user-agent")):
+            raise Refusal("scanner", 403)
+        if trunk is None:
+            raise Refusal("unknown_source", 403)
+        if self.active >= self._settings.max_calls:
+            raise self._busy("call_limit")
+        if trunk.inbound_user:
+            self._check_digest(trunk, message)
+        offered = messages.audio_codecs(messages.body(message))
+        ours = trunk.codecs or self._settings.codecs
+        if offered and not messages.common_codecs(offered, ours):
+            raise Refusal("no_common_codec", 488, [("Warning", '305 offhook "Incompatible media format"')])
+        return trunk
+
+    def _check_digest(self, trunk: TrunkSettings, message: str) -> None:
+        proof, now = messages.header(message, "authorization"), time.monotonic()
+        if self._digest.accepts(proof, "INVITE", trunk, now):
+            return
+        challenge = self._digest.challenge(trunk.realm, now, stale=self._digest.is_stale(proof, now))
+        reason = "digest_wrong" if proof else "digest_missing"
+        raise Refusal(reason, 401, [("WWW-Authenticate", challenge)])
+
+    def _busy(self, reason: str) -> Refusal:
+        return Refusal(reason, 503, [("Retry-After", str(self._settings.retry_after_s))])
+
+    def _open_bus(self, call_id: int) -> int:
+        try:
+            leg = int(self._bus.open())
+        except RuntimeError:
+            raise self._busy("bus_full") from None
+        self._bus.bind(leg, call_id)
+        return leg
+
+    def _on_refused(self, code: int) -> None:
+        self.refusals[f"stack_{code}"] += 1
+
+    # --- outgoing ---
+
+    def dial(
+        self, uri: str, trunk: TrunkSettings, caller: str, placed: Callable[[int, int], None]
+    ) -> int:
+        """Place a call; `placed` learns its key and bus leg before any fact of it. Raises `LegError`."""
+        if self.active >= self._settings.max_calls:
+            self.refusals["call_limit"] += 1
+            raise LegError("the node carries as many calls as it may", sip_code=503)
+        call = self._adopt(SipCall(self._accounts[trunk.name], -1, self, self._take_key()))
+        call.codecs = trunk.codecs or self._settings.codecs
+        call.announced = True
+        self._admit_call(call)
+        op = pjsua2.CallOpParam(True)
+        op.opt.videoCount = 0
+        op.opt.textCount = 0
+        if caller:
+            domain = str(self._accounts[trunk.name].getInfo().uri).rpartition("@")[2].rstrip(">")
+            op.txOption.localUri = f"<sip:{caller}@{domain}>"
+        try:
+            call.bus_leg = int(self._bus.open())
+            call.makeCall(uri, op)
+            self._bus.bind(call.bus_leg, call.getId())
+            placed(call.key, call.bus_leg)
+        except (pjsua2.Error, RuntimeError) as error:
+            detail = getattr(error, "reason", str(error))
+            call.announced = False
+            self.gone(call)
+            raise LegError(f"cannot place the call: {detail}", sip_code=503) from None
+        return call.key
+
+    # --- CallKeeper ---
+
+    @property
+    def active(self) -> int:
+        """Calls that were admitted and are not over; refused ones do not count."""
+        return self._active
+
+    def tell(self, key: int, fact: Fact) -> None:
+        """Pass a fact on, unless nobody was told of the call."""
+        call = self.calls.get(key)
+        if call is not None and call.announced:
+            self._outlet.on_fact(key, fact)
+
+    def sample_rate(self, bus_leg: int) -> int:
+        """Rate of a leg's frames."""
+        return int(self._bus.sample_rate(bus_leg))
+
+    def sdp_made(self, call: SipCall, port: int) -> None:
+        """Turn a call away whose port served somebody else a moment ago."""
+        if not self._quarantine.is_held(port, time.monotonic()):
+            return
+        if call.announced:
+            self.early_ports += 1
+            return
+        refusal = self._busy("port_quarantine")
+        self.refusals[refusal.reason] += 1
+        self._fresh.pop(call.key, None)
+        call.respond(refusal.code, refusal.headers)
+
+    def gone(self, call: SipCall) -> None:
+        """Forget a call. This drops the last reference to it, on purpose within its last callback."""
+        if self.calls.pop(call.key, None) is None:
+            return
+        self._active -= call.admitted
+        self._fresh.pop(call.key, None)
+        if call.rtp_port:
+            self._quarantine.release(call.rtp_port, time.monotonic())
+        if call.bus_leg >= 0 and not call.announced:
+            self._bus.close(call.bus_leg)
+
+    def _adopt(self, call: SipCall) -> SipCall:
+        self.calls[call.key] = call
+        return call
+
+    def _admit_call(self, call: SipCall) -> None:
+        call.admitted = True
+        self._active += 1
+
+    def _take_key(self) -> int:
+        self._next_key += 1
+        return self._next_key - 1
+
+
+def _library_config(settings: SipSettings, writer: _Log) -> Any:
+    config = pjsua2.EpConfig()
+    user_agent, media, logs = config.uaConfig, config.medConfig, config.logConfig
+    user_agent.userAgent = "Offhook"
+    user_agent.threadCnt = 0
+    user_agent.mainThreadOnly = True
+    user_agent.maxCalls = min(_HARD_CALLS, 2 * settings.max_calls + 64)
+    media.clockRate = media.sndClockRate = 8_000
+    media.channelCount = 1
+    media.audioFramePtime = 20
+    media.maxMediaPorts = 2 * settings.max_calls + 64
+    media.hasIoqueue = True
+    media.threadCnt = 1
+    media.noVad = True
+    media.ecTailLen = 0
+    media.quality = 3
+    logs.level, logs.consoleLevel, logs.msgLogging = settings.log_level, 0, 0
+    logs.writer = writer
+    return config

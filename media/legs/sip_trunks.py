@@ -1,0 +1,75 @@
+"""Which trunk a peer belongs to, and what may be dialled through it. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from media.legs.sip_settings import TrunkSettings
+
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class TrunkTable:
+    """Answers who a source address is. The most specific network wins, so order does not matter."""
+
+    def __init__(self, trunks: Sequence[TrunkSettings], scanners: Sequence[str] = ()) -> None:
+        self.trunks = tuple(trunks)
+        self._scanners = tuple(scanner.lower() for scanner in scanners)
+        networks = [(ipaddress.ip_network(source), trunk) for trunk in trunks for source in trunk.sources]
+        self._networks: list[tuple[_Network, TrunkSettings]] = sorted(
+            networks, key=lambda pair: pair[0].prefixlen, reverse=True
+        )
+
+    def match(self, source: str) -> TrunkSettings | None:
+        """The trunk of a source `host`, `host:port` or `[v6]:port`; None for a stranger or garbage."""
+        try:
+            address = ipaddress.ip_address(split_host(source)[0])
+        except ValueError:
+            return None
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        for network, trunk in self._networks:
+            if address in network:
+                return trunk
+        return None
+
+    def named(self, name: str) -> TrunkSettings | None:
+        """The trunk of that name, or None."""
+        return next((trunk for trunk in self.trunks if trunk.name == name), None)
+
+    def is_scanner(self, user_agent: str) -> bool:
+        """Whether a User-Agent value is one that only attack tools send."""
+        agent = user_agent.lower()
+        return any(scanner in agent for scanner in self._scanners)
+
+
+def split_host(source: str) -> tuple[str, int]:
+    """Host and port of `host`, `host:port`, `[v6]:port` or a bare v6 address; port 0 when there is none."""
+    if source.startswith("["):
+        host, _, rest = source[1:].partition("]")
+        return host, _port(rest.removeprefix(":"))
+    if source.count(":") == 1:
+        host, _, port = source.partition(":")
+        return host, _port(port)
+    return source, 0
+
+
+def _port(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def dial_refusal(trunk: TrunkSettings, uri: str) -> str:
+    """Why this URI may not be dialled through the trunk, in an operator's words; "" when it may."""
+    if not trunk.outbound:
+        return f"trunk {trunk.name} may not place calls; set outbound: true to allow it"
+    scheme, _, rest = uri.partition(":")
+    if scheme.lower() not in ("sip", "sips") or not rest:
+        return f"{uri!r} is no SIP URI; write sip:number@host"
+    if any(c in uri for c in "\r\n<>\" \t") or not uri.isascii():
+        return "the URI holds characters that SIP does not allow"
+    number = rest.partition("@")[0] if "@" in rest else ""
+    if trunk.prefixes and not number.startswith(trunk.prefixes):
+        return f"trunk {trunk.name} may only dial numbers beginning with {', '.join(trunk.prefixes)}"
+    return ""
