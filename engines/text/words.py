@@ -1,0 +1,58 @@
+"""Abbreviations and signs that stand for words."""
+
+from __future__ import annotations
+
+import re
+
+from engines.text.claims import Rule, rule
+
+_TITLES = {
+    "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Dr": "Doctor", "Prof": "Professor", "St": "Saint",
+    "Mt": "Mount", "Ft": "Fort", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant",
+    "Sgt": "Sergeant", "Rev": "Reverend", "Gov": "Governor", "Sen": "Senator", "Rep": "Representative",
+}  # fmt: skip
+_ALWAYS_DOTTED = {
+    "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Prof": "Professor",
+    "St": "Street", "Dr": "Drive", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Hwy": "Highway",
+    "Ln": "Lane", "Ste": "Suite", "Apt": "Apartment", "Dept": "Department", "Inc": "Incorporated",
+    "Ltd": "Limited", "Corp": "Corporation", "Co": "Company", "Jr": "Junior", "Sr": "Senior",
+    "approx": "approximately", "etc": "et cetera", "vs": "versus", "est": "established", "incl": "including",
+    "tel": "telephone", "Tel": "Telephone", "ext": "extension", "Ext": "Extension", "min": "minimum",
+    "max": "maximum", "Jan": "January", "Feb": "February", "Apr": "April", "Aug": "August",
+    "Sept": "September", "Oct": "October", "Nov": "November", "Dec": "December", "Mon": "Monday",
+    "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thurs": "Thursday",
+    "Fri": "Friday",
+}  # fmt: skip
+_LATIN = {"e.g.": "for example", "i.e.": "that is", "vs": "versus", "w/o": "without", "w/": "with"}
+_SIGNS = {
+    "&": " and ", "@": " at ", "%": " percent ", "=": " equals ", "°": " degrees ", "×": " times ",
+    "÷": " divided by ", "±": " plus or minus ", "≈": " about ", "≤": " at most ", "≥": " at least ",
+    "№": " number ", "§": " section ", "$": " dollars ", "€": " euros ", "£": " pounds ",
+}  # fmt: skip
+_LONGEST_WORD = 30
+"""Letters of one word that are read; a longer one is no word."""
+
+
+def _alternatives(table: dict[str, str]) -> str:
+    return "|".join(re.escape(key) for key in sorted(table, key=len, reverse=True))
+
+
+def _dotted(match: re.Match[str]) -> str:
+    return _ALWAYS_DOTTED[match[1]]
+
+
+RULES: tuple[Rule, ...] = (
+    rule(rf"\b({_alternatives(_TITLES)})\.?(?=[ ][A-Z])(?<!\bSt)", lambda m: _TITLES[m[1]]),
+    rule(r"(?<![a-z] )\bSt\.(?=[ ][A-Z])", "Saint"),
+    rule(rf"\b({_alternatives(_ALWAYS_DOTTED)})\.", _dotted),
+    rule(rf"(?<![\w.])({_alternatives(_LATIN)})(?![\w.])", lambda m: _LATIN[m[1]]),
+    rule(r"\b[Nn]os?\.(?=[ ]?\d)", "number"),
+    rule(r"#(?=\d)", "number "),
+    rule(r"(?<!\S)#(?=$|[\s.,!?;:)])", "pound"),
+    rule(r"(?<!\S)\*(?=$|[\s.,!?;:)\d])", "star "),
+    rule(r"\+(?=\d|\s)", " plus "),
+    rule(r"(?<=[A-Za-z]{2})/(?=[A-Za-z]{2})", " "),
+    rule(rf"({_alternatives(_SIGNS)})", lambda m: _SIGNS[m[1]]),
+    rule(rf"(?<=[^\W\d_]{{{_LONGEST_WORD}}})[^\W\d_]+", ""),
+)
+"""In the order in which they claim."""
