@@ -11,7 +11,7 @@ _COMPACT = {
 }
 """Short forms of header names (RFC 3261 section 7.3.3)."""
 
-_URI = re.compile(r"<?\s*sips?:(?:([^@>;?\s]*)@)?(\[[^\]]*\]|[^:;>?\s]+)", re.IGNORECASE)
+_URI = re.compile(r"<?\s*sips?:(?:([^@>\s]*)@)?(\[[^\]]*\]|[^:;>?\s]+)", re.IGNORECASE)
 _TEL = re.compile(r"<?\s*tel:([^;>\s]+)", re.IGNORECASE)
 _RTPMAP = re.compile(r"a=rtpmap:(\d+)\s+([^/\s]+)/")
 _STATIC = {0: "PCMU", 8: "PCMA", 9: "G722"}

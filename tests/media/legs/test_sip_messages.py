@@ -1,0 +1,134 @@
+"""Reading raw SIP and SDP text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media.legs import sip_messages as messages
+
+INVITE = (
+    "INVITE sip:echo@127.0.0.1:5060;user=phone SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK1\r\n"
+    'f: "Alice" <sip:+4930123@example.net>;tag=1\r\n'
+    "To: <sip:echo@127.0.0.1>\r\n"
+    "Subject: folded\r\n"
+    "   line\r\n"
+    "i: abc@host\r\n"
+    "Content-Type: application/sdp\r\n"
+    "\r\n"
+    "v=0\r\n"
+)
+
+SDP = (
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    "m=audio 4000 RTP/AVP 96 0 8 9 101\r\n"
+    "a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n"
+    "a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=sendrecv\r\n"
+    "m=video 0 RTP/AVP 31\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("From", '"Alice" <sip:+4930123@example.net>;tag=1'),
+        ("call-id", "abc@host"),
+        ("subject", "folded line"),
+        ("content-type", "application/sdp"),
+        ("reason", ""),
+    ],
+)
+def test_header(name: str, value: str) -> None:
+    assert messages.header(INVITE, name) == value
+
+
+def test_request_parts() -> None:
+    assert messages.method(INVITE) == "INVITE"
+    assert messages.method("SIP/2.0 200 OK\r\n\r\n") == ""
+    assert messages.request_uri(INVITE) == "sip:echo@127.0.0.1:5060;user=phone"
+    assert messages.body(INVITE) == "v=0\r\n"
+    assert messages.body("no body here") == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "user"),
+    [
+        ("sip:echo@127.0.0.1:5060;user=phone", "echo"),
+        ('"A" <sips:bob;x=1@h>', "bob"),
+        ("<sip:alice:secret@h>", "alice"),
+        ("<sip:host.only>", ""),
+        ("tel:+4930;phone-context=x", "+4930"),
+        ("", ""),
+    ],
+)
+def test_user_part(address: str, user: str) -> None:
+    assert messages.user_part(address) == user
+
+
+def test_audio_codecs_read_static_and_mapped_payloads() -> None:
+    assert messages.audio_codecs(SDP) == ("opus", "PCMU", "PCMA", "G722", "telephone-event")
+    assert messages.audio_codecs("v=0\r\nm=video 1 RTP/AVP 0\r\n") == ()
+
+
+def test_common_codecs_are_in_our_order() -> None:
+    assert messages.common_codecs(("opus", "pcmu", "G722"), ("G722", "PCMU", "PCMA")) == ("G722", "PCMU")
+
+
+def audio_line(sdp: str) -> str:
+    return next(line for line in sdp.splitlines() if line.startswith("m=audio"))
+
+
+def test_an_offer_is_put_in_our_order_and_keeps_its_events() -> None:
+    sdp = messages.prefer_codecs(SDP, ("PCMA", "opus"), None)
+    assert audio_line(sdp) == "m=audio 4000 RTP/AVP 8 96 101"
+    assert "a=rtpmap:0 " not in sdp and "a=fmtp:96 " in sdp and "a=rtpmap:101 " in sdp
+
+
+def test_an_answer_keeps_only_the_first_codec_of_ours_that_was_offered() -> None:
+    sdp = messages.prefer_codecs(SDP, ("G722", "PCMA", "PCMU"), ("PCMU", "PCMA"))
+    assert audio_line(sdp) == "m=audio 4000 RTP/AVP 8 101"
+
+
+def test_nothing_in_common_leaves_the_sdp_alone() -> None:
+    assert messages.prefer_codecs(SDP, ("AMR",), None) == SDP
+    assert messages.prefer_codecs(SDP, ("PCMU",), ("AMR",)) == SDP
+    assert messages.prefer_codecs("v=0\r\n", ("PCMU",), None) == "v=0\r\n"
+
+
+def test_audio_port() -> None:
+    assert messages.audio_port(SDP) == 4000
+    assert messages.audio_port("v=0\r\n") == 0
+
+
+def info(kind: str, text: str) -> str:
+    return f"INFO sip:a@b SIP/2.0\r\nContent-Type: {kind}\r\n\r\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("message", "digit"),
+    [
+        (info("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n"), "5"),
+        (info("application/dtmf-relay", "Signal= #\r\n"), "#"),
+        (info("application/dtmf-relay", "Signal=10\r\n"), "*"),
+        (info("application/dtmf", "7"), "7"),
+        (info("application/dtmf; x=y", "d\r\n"), "D"),
+        (info("application/dtmf", "77"), ""),
+        (info("application/dtmf", ""), ""),
+        (info("text/plain", "7"), ""),
+    ],
+)
+def test_info_digit(message: str, digit: str) -> None:
+    assert messages.info_digit(message) == digit
+
+
+@given(st.text(max_size=300))
+def test_no_text_raises(text: str) -> None:
+    for sdp in (text, SDP[:60] + text):
+        messages.prefer_codecs(sdp, ("PCMU",), messages.audio_codecs(sdp))
+        messages.audio_port(sdp)
+    messages.header(text, "via")
+    messages.user_part(messages.request_uri(text))
+    messages.info_digit(info("application/dtmf-relay", text))
+    messages.body(text)

@@ -1,0 +1,79 @@
+"""Who a peer is, and what may be dialled."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media.legs.sip_settings import TrunkSettings
+from media.legs.sip_trunks import TrunkTable, dial_refusal, split_host
+
+TABLE = TrunkTable(
+    (
+        TrunkSettings(name="wide", sources=("10.0.0.0/8",)),
+        TrunkSettings(name="narrow", sources=("10.1.2.0/24", "2001:db8::/32")),
+        TrunkSettings(name="one", sources=("10.1.2.3",)),
+    ),
+    scanners=("friendly-scanner", "SIPVicious"),
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "trunk"),
+    [
+        ("10.9.9.9:5060", "wide"),
+        ("10.1.2.4:5060", "narrow"),
+        ("10.1.2.3:5060", "one"),
+        ("10.1.2.3", "one"),
+        ("[2001:db8::7]:5061", "narrow"),
+        ("2001:db8::7", "narrow"),
+        ("::ffff:10.9.9.9", "wide"),
+        ("192.0.2.1:5060", None),
+        ("", None),
+        ("garbage", None),
+        ("[broken", None),
+    ],
+)
+def test_longest_network_wins_and_strangers_have_no_trunk(source: str, trunk: str | None) -> None:
+    found = TABLE.match(source)
+    assert (found.name if found else None) == trunk
+
+
+@given(st.text(max_size=40))
+def test_no_source_text_raises(source: str) -> None:
+    TABLE.match(source)
+    split_host(source)
+
+
+@pytest.mark.parametrize(
+    ("agent", "scanner"),
+    [("friendly-scanner", True), ("SIPvicious 0.3", True), ("Linphone/5.2", False), ("", False)],
+)
+def test_scanners_are_known_by_their_user_agent(agent: str, scanner: bool) -> None:
+    assert TABLE.is_scanner(agent) is scanner
+
+
+def test_trunks_are_found_by_name() -> None:
+    assert TABLE.named("one") is TABLE.trunks[2]
+    assert TABLE.named("nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("trunk", "uri", "refusal"),
+    [
+        (TrunkSettings(name="t"), "sip:1@h", "may not place calls"),
+        (TrunkSettings(name="t", outbound=True), "sip:1@h", ""),
+        (TrunkSettings(name="t", outbound=True), "sips:1@h:5061", ""),
+        (TrunkSettings(name="t", outbound=True), "tel:+4930", "no SIP URI"),
+        (TrunkSettings(name="t", outbound=True), "sip:", "no SIP URI"),
+        (TrunkSettings(name="t", outbound=True), "sip:1@h\r\nVia: x", "characters"),
+        (TrunkSettings(name="t", outbound=True), "sip:1@h>", "characters"),
+        (TrunkSettings(name="t", outbound=True, prefixes=("+49",)), "sip:+4930@h", ""),
+        (TrunkSettings(name="t", outbound=True, prefixes=("+49",)), "sip:+1900@h", "beginning with"),
+        (TrunkSettings(name="t", outbound=True, prefixes=("+49",)), "sip:h", "beginning with"),
+    ],
+)
+def test_what_may_be_dialled(trunk: TrunkSettings, uri: str, refusal: str) -> None:
+    got = dial_refusal(trunk, uri)
+    assert refusal in got and bool(got) is bool(refusal)
