@@ -102,6 +102,8 @@ class TtsOptions:
     language: str = "en-US"
     speed: float = 1.0
     """0.5 to 2.0."""
+    ahead: float = 0.0
+    """Seconds of earlier speech the listener still has to hear; who has none is served first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,10 @@ class SpeechChunk:
 
     pcm: Pcm
     words: tuple[Word, ...] = field(default=())
-    """Words whose start lies in the sentence, given with its first chunk when the engine knows them."""
+    """The chunk's words as written in the text, when the engine knows them.
+
+    Their times are seconds from the first sample of the whole `speak` call, not of the chunk.
+    """
 
 
 class Tts(Protocol):

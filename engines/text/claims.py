@@ -53,7 +53,7 @@ def paired(pattern: str, *, groups: tuple[int, ...]) -> Rule:
 
 
 def claim_all(text: str, rules: Iterable[Rule]) -> list[Claim]:
-    """Apply the rules in order; the claims that hold, sorted, never overlapping, without outer white space."""
+    """Apply the rules in order; the claims that hold, sorted, disjoint, without outer white space."""
     taken = bytearray(len(text))
     held: list[Claim] = []
     for claims in rules:

@@ -25,10 +25,10 @@ _MAY_BE_LAST = frozenset(
 )
 _STARTERS = frozenset(
     "a an and any are as at because but by can could did do does for from had has have he hello her here "
-    "his how however i i'd i'll i'm i've if in is it it's its just let let's may my no not now of on once one or our "
-    "please she should so some sorry thank thanks that that's the their then there there's these they this "
-    "those to until was we we'd we'll we're we've well were what what's when where which while who why will "
-    "with would yes you you'd you'll you're you've your".split()
+    "his how however i i'd i'll i'm i've if in is it it's its just let let's may my no not now of on once "
+    "one or our please she should so some sorry thank thanks that that's the their then there there's these "
+    "they this those to until was we we'd we'll we're we've well were what what's when where which while who "
+    "why will with would yes you you'd you'll you're you've your".split()
 )
 
 
@@ -122,7 +122,7 @@ def _ends_before(word: str, following: re.Match[str], *, known: bool) -> bool | 
 
 
 def _forced_end(text: str) -> int:
-    """Where to cut a sentence that is too long: after its last clause, else its last word, else at the end."""
+    """Where to cut a sentence that is too long: after its last clause, else its last word, else anywhere."""
     half = len(text) // 2
     clauses = [m.end() for m in _CLAUSE.finditer(text) if m.end() > half]
     if clauses:
