@@ -149,7 +149,8 @@ def set_codecs(endpoint: Any, settings: SipSettings) -> None:
     for trunk in settings.trunks:
         wanted += [codec for codec in trunk.codecs if codec not in wanted]
     rank = {codec.lower(): 250 - i for i, codec in enumerate(wanted)}
-    for info in endpoint.codecEnum2():
+    infos = endpoint.codecEnum2()
+    for info in infos:
         name = str(info.codecId)
         endpoint.codecSetPriority(name, rank.get(name.partition("/")[0].lower(), 0))
 

@@ -25,6 +25,7 @@ S = TypeVar("S")
 
 Header = tuple[str, str]
 
+_TERMINATED = 487
 _DTMF_UPDATE = 1
 """PJMEDIA_STREAM_DTMF_IS_UPDATE, which the binding leaves out: a later packet of a key already reported."""
 
@@ -84,6 +85,8 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
     def end(self, code: int, headers: Iterable[Header] = ()) -> None:
         """BYE, CANCEL or a final response, by state."""
         self.ours = True
+        if self._accepted:
+            self.collect_stats()
         super().hangup(_op(code, headers, ""))
 
     def send_keys(self, digits: str, *, rtp: bool, info: bool) -> None:
@@ -114,10 +117,11 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
         if self._ended:
             return
         self._ended = True
-        self.collect_stats()
         by, message = _ender(prm)
         if self.ours:
             by = EndedBy.US
+        elif code == _TERMINATED:
+            by = EndedBy.FAR_END  # its CANCEL; the event that reaches us is our own 487
         detail = messages.header(message, "reason") or self._detail or phrase
         self._keeper.tell(self.key, Ended(by, code, detail[:200], self._stats))
         self._keeper.gone(self)
@@ -136,7 +140,8 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
 
     @guarded
     def onCallMediaState(self, prm: Any) -> None:
-        for media in self.getInfo().media:
+        info = self.getInfo()  # owns the list below; SWIG would not keep it alive
+        for media in info.media:
             if media.type == pjsua2.PJMEDIA_TYPE_AUDIO:
                 self._media_changed(media)
                 return

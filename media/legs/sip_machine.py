@@ -313,6 +313,7 @@ def _library_config(settings: SipSettings, writer: _Log) -> Any:
     media.noVad = True
     media.ecTailLen = 0
     media.quality = 3
-    logs.level, logs.consoleLevel, logs.msgLogging = settings.log_level, 0, 0
+    logs.level = logs.consoleLevel = settings.log_level  # the writer takes the console's place
+    logs.msgLogging = 0
     logs.writer = writer
     return config
