@@ -1,0 +1,103 @@
+"""Engines by name. The configuration says "moonshine"; only then is the code behind that name imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from engines.base import Asr, Tts
+
+
+class UnknownEngine(ValueError):
+    """No engine has this name; the message lists those that there are."""
+
+
+class EngineMissing(RuntimeError):
+    """The engine is known, but something that it needs is not installed; the message says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where an engine lives."""
+
+    module: str
+    factory: str
+    """Class in the module, called with the engine's settings."""
+    settings: str
+    """Frozen dataclass in the module; made without arguments it gives the defaults."""
+    needs: str
+    """What pip must install for it."""
+
+
+ASR: dict[str, Entry] = {
+    "moonshine": Entry(
+        "engines.embedded.moonshine",
+        "MoonshineAsr",
+        "MoonshineSettings",
+        "onnxruntime moonshine-voice==0.1.0 soxr",
+    ),
+}
+"""Recognisers."""
+
+TTS: dict[str, Entry] = {
+    "hibari": Entry(
+        "engines.embedded.hibari",
+        "HibariTts",
+        "HibariSettings",
+        "onnxruntime hibari-tts==0.2.1 soxr",
+    ),
+}
+"""Voices."""
+
+
+def asr(name: str, settings: object | None = None) -> Asr:
+    """Make the recogniser of that name; without settings, with its defaults.
+
+    Raises `UnknownEngine`, `EngineMissing`, and whatever the engine says of its settings.
+    """
+    engine: Asr = _make("recogniser", ASR, name, settings)
+    return engine
+
+
+def tts(name: str, settings: object | None = None) -> Tts:
+    """Make the voice of that name; see `asr`."""
+    engine: Tts = _make("voice", TTS, name, settings)
+    return engine
+
+
+def settings_type(table: dict[str, Entry], name: str) -> type[Any]:
+    """The settings dataclass of an engine in `ASR` or `TTS`, for whoever reads configuration."""
+    entry = _find("engine", table, name)
+    found: type[Any] = getattr(_import(name, entry), entry.settings)
+    return found
+
+
+def _make(kind: str, table: dict[str, Entry], name: str, settings: object | None) -> Any:
+    entry = _find(kind, table, name)
+    module = _import(name, entry)
+    expected = getattr(module, entry.settings)
+    chosen = expected() if settings is None else settings
+    if not isinstance(chosen, expected):
+        raise TypeError(f"{name} takes {entry.settings}, not {type(chosen).__name__}")
+    try:
+        return getattr(module, entry.factory)(chosen)
+    except ImportError as error:
+        raise _missing(name, entry, error) from error
+
+
+def _find(kind: str, table: dict[str, Entry], name: str) -> Entry:
+    if name not in table:
+        raise UnknownEngine(f"there is no {kind} called {name!r}; there are: {', '.join(sorted(table))}")
+    return table[name]
+
+
+def _import(name: str, entry: Entry) -> Any:
+    try:
+        return import_module(entry.module)
+    except ImportError as error:
+        raise _missing(name, entry, error) from error
+
+
+def _missing(name: str, entry: Entry, error: ImportError) -> EngineMissing:
+    return EngineMissing(f"{name} cannot be used: {error}. Install what it needs: pip install {entry.needs}")
