@@ -66,7 +66,7 @@ def limited(pcm: Samples) -> Samples:
 
 
 def faded(pcm: Samples, sample_rate: int, lead: float, tail: float) -> Samples:
-    """A copy whose first `lead` and last `tail` seconds rise from and fall to silence: joints do not click."""
+    """A copy whose first `lead` and last `tail` seconds fade, so that joints do not click."""
     out = pcm.copy()
     first = min(samples(lead, sample_rate), len(out) // 2)
     last = min(samples(tail, sample_rate), len(out) // 2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,8 +26,10 @@ from engines.embedded.hibari_pool import SynthesisPool
 from engines.loudness import faded, levelled, speech_bounds, to_pcm
 from engines.text import SpokenWord
 from media.clock import now
-from media.frame import Pcm, samples
+from media.frame import samples
 from media.resample import resample
+
+T = TypeVar("T")
 
 _RATES = range(8000, 48001)
 _FADE_IN = 0.004
@@ -76,15 +80,16 @@ class HibariTts:
     name = "hibari"
     voices = (VOICE,)
 
-    def __init__(self, settings: HibariSettings | None = None) -> None:
+    def __init__(self, settings: HibariSettings | None = None, model: HibariModel | None = None) -> None:
+        """`model`: one that is loaded already, to be shared; else `warm_up` or the first passage loads it."""
         self._settings = settings or HibariSettings()
-        self._model: HibariModel | None = None
+        self._model = model
         self._loading = asyncio.Lock()
         self._pool = SynthesisPool(self._settings.threads, self._settings.waiting, self._settings.nice)
-        self._counts = {"passages": 0, "stretches": 0, "refused_busy": 0, "cancelled": 0, "failed": 0}
+        self._counts = {"passages": 0, "refused_busy": 0, "cancelled": 0, "failed": 0}
 
     def stats(self) -> dict[str, int]:
-        """Passages and stretches spoken, refusals, cancellations and failures so far; jobs waiting now."""
+        """Passages spoken whole, refusals, cancellations and failures so far; jobs waiting now."""
         return {**self._counts, "waiting": self._pool.waiting}
 
     async def warm_up(self) -> None:
@@ -111,11 +116,14 @@ class HibariTts:
         await self.warm_up()
         passage = _Passage(options, now() + options.ahead)
         try:
-            stretches = plan(text)
-            for index, stretch in enumerate(stretches):
-                speech = await self._synthesize(stretch, options, passage.due(), first=index == 0)
-                yield passage.chunk(*speech)
-            self._counts["passages"] += bool(stretches)
+            first, rest = await self._run(lambda: self._begin(text, options), passage.due(), refusable=True)
+            if first is None:
+                return
+            yield passage.chunk(first)
+            for stretch in rest:
+                job = partial(self._render, stretch, options)
+                yield passage.chunk(await self._run(job, passage.due(), refusable=False))
+            self._counts["passages"] += 1
         except (GeneratorExit, asyncio.CancelledError):
             self._counts["cancelled"] += 1
             raise
@@ -132,12 +140,11 @@ class HibariTts:
         if options.sample_rate not in _RATES:
             raise EngineRefused(f"sample rate {options.sample_rate} is out of range: choose 8000 to 48000")
 
-    async def _synthesize(
-        self, stretch: Stretch, options: TtsOptions, due: float, *, first: bool
-    ) -> tuple[Pcm, list[Word]]:
+    async def _run(self, job: Callable[[], T], due: float, *, refusable: bool) -> T:
+        """The job's result from the pool, within the deadline; whatever goes wrong is an `EngineError`."""
         try:
             async with asyncio.timeout(self._settings.deadline):
-                result = await self._pool.run(lambda: self._render(stretch, options), due, refusable=first)
+                return await self._pool.run(job, due, refusable=refusable)
         except EngineBusy:
             self._counts["refused_busy"] += 1
             raise
@@ -150,11 +157,14 @@ class HibariTts:
         except Exception as error:
             self._counts["failed"] += 1
             raise EngineFailed(f"{type(error).__name__}: {error}") from error
-        self._counts["stretches"] += 1
-        return result
 
-    def _render(self, stretch: Stretch, options: TtsOptions) -> tuple[Pcm, list[Word]]:
-        """In a worker thread: synthesize, cut, level, resample, and add the pause."""
+    def _begin(self, text: str, options: TtsOptions) -> tuple[SpeechChunk | None, list[Stretch]]:
+        """In a worker thread: read the text and speak its first stretch; None when there is none."""
+        stretches = plan(text)
+        return (self._render(stretches[0], options) if stretches else None), stretches[1:]
+
+    def _render(self, stretch: Stretch, options: TtsOptions) -> SpeechChunk:
+        """In a worker thread: synthesize, cut, level, resample and add the pause."""
         if self._model is None:
             raise EngineFailed("the voice is not loaded")
         settings = self._settings
@@ -167,7 +177,7 @@ class HibariTts:
         pcm = resample(to_pcm(loud), SAMPLE_RATE, options.sample_rate)
         words = _timed(stretch.words, raw, start / SAMPLE_RATE, len(pcm) / options.sample_rate)
         pause = np.zeros(samples(stretch.pause / options.speed, options.sample_rate), np.int16)
-        return np.concatenate([pcm, pause]), words
+        return SpeechChunk(np.concatenate([pcm, pause]), words)
 
 
 class _Passage:
@@ -183,17 +193,17 @@ class _Passage:
         """Loop time by which the next chunk is needed."""
         return self._begins + self._samples / self._rate
 
-    def chunk(self, pcm: Pcm, words: list[Word]) -> SpeechChunk:
-        """Words come in with times from the chunk's first sample."""
+    def chunk(self, speech: SpeechChunk) -> SpeechChunk:
+        """The next chunk with the times of its words counted from the passage's first sample."""
         if not self._samples:
             self._begins = max(self._begins, now())
         at = self._samples / self._rate
-        self._samples += len(pcm)
-        placed = (Word(w.text, w.start + at, w.end + at, w.confidence) for w in words)
-        return SpeechChunk(pcm, tuple(placed))
+        self._samples += len(speech.pcm)
+        words = (Word(w.text, w.start + at, w.end + at, w.confidence) for w in speech.words)
+        return SpeechChunk(speech.pcm, tuple(words))
 
 
-def _timed(words: tuple[SpokenWord, ...], raw: Speech, cut: float, length: float) -> list[Word]:
+def _timed(words: tuple[SpokenWord, ...], raw: Speech, cut: float, length: float) -> tuple[Word, ...]:
     """The written words with the times of their readings, `cut` seconds having been taken off the front."""
     timed: list[Word] = []
     at = 0
@@ -202,7 +212,7 @@ def _timed(words: tuple[SpokenWord, ...], raw: Speech, cut: float, length: float
         at += len(spans)
         start, end = (min(max(t - cut, 0.0), length) for t in (spans[0][0], spans[-1][1]))
         timed.append(Word(word.written, start, end, 1.0))
-    return timed
+    return tuple(timed)
 
 
 def _loaded() -> HibariModel:

@@ -36,7 +36,7 @@ class Stretch:
 
 def plan(text: str) -> list[Stretch]:
     """The passage's stretches in order; none when nothing of it can be spoken."""
-    splitter = SentenceSplitter()
+    splitter = SentenceSplitter(limit=max(len(text), 40))
     stretches: list[Stretch] = []
     for sentence in [*splitter.push(text), *splitter.flush()]:
         words = spoken(sentence)
