@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from gateway.dialplan_actions import FORMS, Action, ActionForm, Answer, ConnectAgent, PlayFile, order_problem
 from gateway.dialplan_match import Match, Pattern, Route, compile_pattern
 from gateway.problems import Problem, nearest
+from gateway.validation import in_words
 from gateway.yaml_source import Place, Refused, Source, dotted, read
 
 _ROUTE_KEYS = ("name", "match", "actions", "optional")
@@ -75,12 +77,14 @@ class _File:
             self.problem(place, "must be a route", "write `name:`, `match:` and `actions:` below the dash")
             return
         before = len(self.out.problems)
-        self._unknown(data, _ROUTE_KEYS, place)
+        mistyped = self._unknown(data, _ROUTE_KEYS, place)
         name = self._text(data.get("name"), (*place, "name"), "the route needs a name")
         match = self._match(data.get("match", {}), (*place, "match"))
         optional = data.get("optional", False)
         if not isinstance(optional, bool):
             self.problem((*place, "optional"), "must be true or false", "")
+        if mistyped and "actions" not in data:
+            return
         actions = self._actions(data.get("actions"), (*place, "actions"), optional=optional is True)
         if actions is None:
             self.out.skipped.append(name)
@@ -172,7 +176,10 @@ class _File:
             if self._unknown(given, tuple(fields), here):
                 return None
         elif value is None or not form.main:
-            self.problem(here, "takes a value" if form.main else "takes no value", f"write `- {word}`")
+            if form.main:
+                self.problem(here, "takes a value", f"write `- {word}: …`")
+            else:
+                self.problem(here, "takes no value", f"write `- {word}`")
             return None
         else:
             given = {form.main: self.source.raw.get(here, value) if form.main in ("text", "agent") else value}
@@ -180,16 +187,17 @@ class _File:
             action: Action = _ADAPTERS[form.cls].validate_python(given)
         except ValidationError as error:
             for mistake in error.errors(include_url=False):
-                self._mistake(
-                    here, mistake["loc"], str(mistake.get("ctx", {}).get("error") or mistake["msg"])
-                )
+                self._mistake(here, form, mistake)
             return None
         return self._playable(action, here) if isinstance(action, PlayFile) else action
 
-    def _mistake(self, place: Place, loc: Place, message: str) -> None:
-        what, _, cure = message.removeprefix("Value error, ").partition("; ")
-        named = next((part for part in loc if part in self._written(place)), None)
-        self.problem((*place, named) if named is not None else place, what[:1].lower() + what[1:], cure)
+    def _mistake(self, place: Place, form: ActionForm, mistake: ErrorDetails) -> None:
+        what, cure = in_words(mistake)
+        field = str(mistake["loc"][0]) if mistake["loc"] else what.partition(":")[0]
+        if field in form.cls.__dataclass_fields__:
+            what = what.removeprefix(f"{field}: ")
+            place = (*place, field) if field in self._written(place) else place
+        self.problem(place, what, cure)
 
     def _written(self, place: Place) -> set[str | int]:
         depth = len(place)

@@ -7,10 +7,10 @@ never holds up the event loop; when the bounded queue between them is full, line
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import queue
 import re
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ SPEECH_FIELDS = frozenset(
 """Fields that may hold what somebody said or keyed; shown in debug events only."""
 
 _SECRET_FIELD = re.compile(r"password|secret|token(?!s)|api_?key|authorization|credential", re.IGNORECASE)
-_QUEUE_LINES = 10_000
+_CLOSE_SECONDS = 2.0
 _TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn", "asyncio")
 """Libraries whose own lines below warning are left out: some of them print requests, and so speech."""
 
@@ -40,27 +40,30 @@ class LogSettings:
     """Least severe events shown. Debug shows what callers say and key: never leave it on."""
     json: bool = False
     """One JSON object per line for machines; otherwise aligned text for people."""
+    queue_lines: int = 10_000
+    """Lines that may wait for a slow output, 1 or more; beyond that they are dropped and counted."""
+
+    def __post_init__(self) -> None:
+        if self.queue_lines < 1:
+            raise ValueError("queue_lines: must be 1 or more")
 
 
 class LogOutput:
     """The running log; `close` writes what waits and ends it."""
 
-    def __init__(self, handler: _Handler, listener: logging.handlers.QueueListener) -> None:
+    def __init__(self, handler: _Handler, writer: _Writer) -> None:
         self._handler = handler
-        self._listener = listener
-        self._closed = False
+        self._writer = writer
 
     @property
     def dropped(self) -> int:
-        """Lines lost because the output could not keep up."""
-        return self._handler.dropped
+        """Lines lost because the output could not keep up or is gone."""
+        return self._handler.dropped + self._writer.dropped
 
     def close(self) -> None:
-        """Write everything that waits. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            logging.getLogger().removeHandler(self._handler)
-            self._listener.stop()
+        """Write everything that waits, within two seconds. Idempotent."""
+        logging.getLogger().removeHandler(self._handler)
+        self._writer.finish(_CLOSE_SECONDS)
 
 
 def start_logs(
@@ -75,26 +78,25 @@ def start_logs(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    target = output or sys.stderr
-    handler = _Handler(queue.Queue(_QUEUE_LINES))
+    writer = _Writer(output or sys.stderr, settings.queue_lines)
+    handler = _Handler(writer)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(settings.json, colors=target.isatty()),
+                *_renderers(settings.json, colors=writer.output.isatty()),
                 _masker(secrets),
             ],
             foreign_pre_chain=shared,
         )
     )
-    listener = logging.handlers.QueueListener(handler.lines, logging.StreamHandler(target))
-    listener.start()
+    writer.start()
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-    return LogOutput(handler, listener)
+    return LogOutput(handler, writer)
 
 
 @contextmanager
@@ -114,17 +116,47 @@ def redact(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     return event
 
 
-class _Handler(logging.handlers.QueueHandler):
-    """Hands finished lines to the writing thread, or drops and counts them."""
+class _Writer(threading.Thread):
+    """The only thread that touches the output."""
 
-    def __init__(self, lines: queue.Queue[logging.LogRecord]) -> None:
-        super().__init__(lines)
-        self.lines = lines
+    def __init__(self, output: TextIO, queue_lines: int) -> None:
+        super().__init__(name="log-writer", daemon=True)
+        self.output = output
+        self.lines: queue.Queue[str | None] = queue.Queue(queue_lines)
         self.dropped = 0
 
-    def enqueue(self, record: logging.LogRecord) -> None:
+    def run(self) -> None:
+        while (line := self.lines.get()) is not None:
+            try:
+                self.output.write(line + "\n")
+                if self.lines.empty():
+                    self.output.flush()
+            except (OSError, ValueError):
+                # A closed pipe or file: nobody can be told.
+                self.dropped += 1
+
+    def finish(self, seconds: float) -> None:
+        """End after what waits, or give up on an output that takes nothing."""
+        if not self.is_alive():
+            return
         try:
-            self.lines.put_nowait(record)
+            self.lines.put(None, timeout=seconds)
+        except queue.Full:
+            return
+        self.join(seconds)
+
+
+class _Handler(logging.Handler):
+    """Makes the line where it was logged and hands it over, or drops and counts it."""
+
+    def __init__(self, writer: _Writer) -> None:
+        super().__init__()
+        self._lines = writer.lines
+        self.dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.put_nowait(self.format(record))
         except queue.Full:
             self.dropped += 1
 

@@ -142,6 +142,8 @@ def _problem(name: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 0
     what = error.problem or _first_line(error)
+    if what.startswith("but ") and error.context:
+        what = f"{error.context}, {what}"
     cure = "write the value out" if "not read here" in what else "check indentation, quotes and colons"
     return Problem(name, line, "", what, cure)
 

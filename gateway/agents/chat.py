@@ -30,6 +30,10 @@ _DRAIN = 0.25
 """Seconds given to the end of a stream after its last word, so that the connection can be used again."""
 
 
+_GARBAGE = (ValueError, TypeError, AttributeError, LookupError)
+"""What a broken chunk raises: the library hands chunks over unvalidated, so it shows only when used."""
+
+
 class _Trouble(Exception):
     """Why one try failed, and how long the endpoint asks us to wait."""
 
@@ -167,8 +171,7 @@ class _Completion:
                         return choice.delta.content
         except openai.APIError as error:
             raise _translate(error) from error
-        except (ValueError, TypeError, AttributeError, LookupError) as error:
-            # The library hands chunks over unvalidated: garbage shows itself only where it is used.
+        except _GARBAGE as error:
             raise _Trouble("the chat endpoint sent something that is no completion") from error
         except OSError as error:
             raise _Trouble("the connection to the chat endpoint broke") from error
@@ -186,7 +189,7 @@ class _Completion:
             async with asyncio.timeout(_DRAIN):
                 while await anext(self._stream, None) is not None:
                     pass
-        except (TimeoutError, openai.APIError, ValueError, OSError):
+        except (TimeoutError, openai.APIError, OSError, *_GARBAGE):
             log.debug("chat stream had no proper end")
 
     async def aclose(self) -> None:

@@ -55,13 +55,13 @@ class ChatSettings:
 
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):
-            raise ValueError("base_url must start with http:// or https://")
+            raise ValueError("base_url: must start with http:// or https://")
         if not self.model:
-            raise ValueError("model must name a model; ask the endpoint's /models for its list")
+            raise ValueError("model: must name a model; ask the endpoint's /models for its list")
         if not 0 <= self.temperature <= 2:
-            raise ValueError("temperature must lie between 0 and 2")
+            raise ValueError("temperature: must lie between 0 and 2")
         if self.retries < 0:
-            raise ValueError("retries must be 0 or more")
+            raise ValueError("retries: must be 0 or more")
         for field in _POSITIVE:
             if getattr(self, field) <= 0:
-                raise ValueError(f"{field} must be greater than 0")
+                raise ValueError(f"{field}: must be greater than 0")

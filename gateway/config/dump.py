@@ -16,6 +16,8 @@ from gateway.secret import MASK
 
 WIDTH = 110
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+_BLOCK = re.compile(r"(\S(.*\S)?\n+)+\S(.*\S)?")
+"""Text of several lines that YAML's block style gives back unchanged."""
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 _HEAD = """\
 # Offhook's configuration: every field, its default and what it does. Delete what you leave as it is.
@@ -97,9 +99,9 @@ def _entry(key: str, lines: list[str], depth: int) -> Iterator[str]:
 
 def _plain(name: str, held: Any, depth: int) -> Iterator[str]:
     pad = "  " * depth
-    if isinstance(held, str) and "\n" in held:
+    if isinstance(held, str) and _BLOCK.fullmatch(held):
         yield f"{pad}{name}: |-"
-        yield from (f"{pad}  {line}".rstrip() for line in held.splitlines())
+        yield from (f"{pad}  {line}".rstrip() for line in _literal(held).split("\n"))
         return
     text = f"{pad}{name}: {_value(held)}"
     if len(text) <= WIDTH or not isinstance(held, tuple | list | frozenset):
@@ -131,7 +133,12 @@ def _scalar(held: object) -> str:
     text = str(held)
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    return json.dumps(text, ensure_ascii=False).replace("${", "$${")
+    return json.dumps(_literal(text), ensure_ascii=False)
+
+
+def _literal(text: str) -> str:
+    """Text in which nothing is a reference."""
+    return text.replace("${", "$${")
 
 
 def _inner(shape: Entries | Items) -> Shape:

@@ -16,6 +16,7 @@ from gateway.config.shape import Entries, Items, OneOf, Record, Shape, record
 from gateway.errors import ConfigError
 from gateway.problems import Problem
 from gateway.secret import Secret
+from gateway.validation import in_words
 from gateway.yaml_source import Place, Refused, Source, read
 
 # The list around it carries the prohibition of unknown fields down to plain dataclasses, which have no
@@ -66,14 +67,13 @@ def _validate(data: object) -> tuple[Config | None, list[ErrorDetails]]:
 def _tell(overlay: Overlay, data: object, root: Shape, mistake: ErrorDetails) -> None:
     """One of pydantic's errors in our words, at the place where the author wrote it."""
     place, shape = _place(data, root, mistake["loc"][1:])
-    what, cure = _words(mistake)
+    what, cure = in_words(mistake)
     if mistake["type"] == "value_error" and isinstance(shape, Record):
         # A part's own check names the field it is about: "port: 70000 is out of range; set 1 to 65535".
         named = re.match(r"([A-Za-z_]\w*)([\w.-]*):?\s+", what)
         if named and named[1] in shape.fields:
             place = (*place, named[1])
-            what = what[named.end() :] if what[named.end() - 2] == ":" else what
-        what, _, cure = what.partition("; ")
+            what = what[named.end() :] if ":" in named[0] else what
     overlay.problem(place, what, cure)
 
 
@@ -93,40 +93,6 @@ def _place(data: object, shape: Shape, loc: tuple[str | int, ...]) -> tuple[Plac
             shape = shape.item
             place = (*place, step)
     return place, shape
-
-
-_WORDS: Mapping[str, tuple[str, str]] = {
-    "missing": ("is needed", "give it a value"),
-    "string_type": ("must be text", "put it in quotes"),
-    "int_parsing": ("must be a whole number", ""),
-    "int_type": ("must be a whole number", ""),
-    "int_from_float": ("must be a whole number", ""),
-    "float_parsing": ("must be a number", ""),
-    "float_type": ("must be a number", ""),
-    "bool_parsing": ("must be true or false", ""),
-    "bool_type": ("must be true or false", ""),
-    "tuple_type": ("must be a list", "write [a, b], or one `- item` per line"),
-    "list_type": ("must be a list", "write [a, b], or one `- item` per line"),
-    "mapping_type": ("must be a section of named entries", "indent `name: …` below it"),
-    "dict_type": ("must be a section of named entries", "indent `name: …` below it"),
-    "dataclass_type": ("must be a section", "indent its fields below it"),
-    "path_type": ("must be a path", "put it in quotes"),
-}
-
-
-def _words(mistake: ErrorDetails) -> tuple[str, str]:
-    kind, context = mistake["type"], mistake.get("ctx", {})
-    if kind in _WORDS:
-        return _WORDS[kind]
-    if kind in ("enum", "literal_error"):
-        return "is not one of the choices", f"choose {context['expected']}"
-    if kind == "union_tag_not_found":
-        return "does not say its kind", "add a line like `kind: echo`"
-    if kind == "union_tag_invalid":
-        return f'"{context["tag"]}" is no kind', f"choose {context['expected_tags']}"
-    if kind == "value_error":
-        return str(context.get("error", mistake["msg"])), ""
-    return mistake["msg"][:1].lower() + mistake["msg"][1:], ""
 
 
 def secrets_in(config: Config) -> frozenset[str]:
