@@ -48,7 +48,7 @@ class HibariSettings:
     nice: int = 3
     """Scheduling weakness of the threads, 0 to 19, so that RTP and the event loop win a contended core."""
     deadline: float = 5.0
-    """Seconds within which one stretch of speech must be ready, waiting included; above 0."""
+    """Seconds after it is due by which a stretch of speech must be ready; 0.01 to 600."""
     level: float = -20.0
     """Active speech level in dBFS, -40 to -10. Telephone networks expect about -20."""
     max_gain: float = 12.0
@@ -143,14 +143,14 @@ class HibariTts:
     async def _run(self, job: Callable[[], T], due: float, *, refusable: bool) -> T:
         """The job's result from the pool, within the deadline; whatever goes wrong is an `EngineError`."""
         try:
-            async with asyncio.timeout(self._settings.deadline):
+            async with asyncio.timeout_at(max(due, now()) + self._settings.deadline):
                 return await self._pool.run(job, due, refusable=refusable)
         except EngineBusy:
             self._counts["refused_busy"] += 1
             raise
         except TimeoutError as error:
             self._counts["failed"] += 1
-            raise EngineTimeout(f"no speech within {self._settings.deadline} s") from error
+            raise EngineTimeout(f"no speech {self._settings.deadline} s after it was due") from error
         except EngineError:
             self._counts["failed"] += 1
             raise

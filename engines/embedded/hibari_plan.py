@@ -14,6 +14,8 @@ _NO_PAUSE = 0.02
 """Between the halves of a sentence that had to be cut where no pause is."""
 _LONGEST = 220
 """Spoken characters of one stretch; the voice was made for sentences, not for pages."""
+_LONGEST_SENTENCE = 1000
+"""Written characters read as one; the reading's cost grows faster than its length."""
 _EARLY_OVER = 90
 """A first sentence longer than this is cut at a clause, so that its beginning is heard earlier."""
 _SHORTEST_HEAD = 16
@@ -36,7 +38,7 @@ class Stretch:
 
 def plan(text: str) -> list[Stretch]:
     """The passage's stretches in order; none when nothing of it can be spoken."""
-    splitter = SentenceSplitter(limit=max(len(text), 40))
+    splitter = SentenceSplitter(limit=_LONGEST_SENTENCE)
     stretches: list[Stretch] = []
     for sentence in [*splitter.push(text), *splitter.flush()]:
         words = spoken(sentence)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from engines.base import SpeechChunk, Tts, TtsOptions
+
+_NO_HURRY = 3600.0
+"""Seconds of `TtsOptions.ahead` that let every caller go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ class SpeechCache:
         await self._tts.aclose()
 
     async def prewarm(self, texts: Iterable[str], options: TtsOptions) -> None:
-        """Have these texts ready. Raises what the voice raises; what was ready until then stays."""
+        """Have these texts ready, behind every caller. Raises what the voice raises; what was ready stays."""
+        options = replace(options, ahead=_NO_HURRY)
         for text in texts:
             key = _key(text, options, self._tts.voices)
             if key not in self._kept:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _LOOKAHEAD = 48
-_STOP = re.compile(r"\n|[。！？]|(?:[.!?…]+)[\"'”’)\]}*_`]*(?=\s)")
+_STOP = re.compile(r"\n|[。！？]|(?<![.!?…])[.!?…]+[\"'”’)\]}*_`]{0,8}(?=\s)")
 _LIST_MARKER = re.compile(r"\s*(?:\d{1,3}|[A-Za-z])$")
 _LAST_WORD = re.compile(r"[^\s(\"'“‘\[]*$")
 _NEXT_WORD = re.compile(r"\s*([^\s]+)(\s)?")
