@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-HOPS = ("rx", "vad", "endpoint", "asr_final", "agent", "tts", "tx")
+HOPS = ("vad", "rx", "endpoint", "asr_final", "agent", "tts", "tx")
 """The hops of one turn, in the order in which sound passes them; together they make the turn."""
 
 _HOP_BUCKETS = (

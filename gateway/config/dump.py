@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
+from gateway.config.load import effective_shape
 from gateway.config.schema import Config
 from gateway.config.shape import Entries, Field, Items, OneOf, Record, Shape, record
 from gateway.secret import MASK
@@ -29,12 +30,12 @@ _HEAD = """\
 
 def dump(config: Config) -> str:
     """The effective configuration with its documentation; `load` reads it back, but for the secrets."""
-    return "\n".join(_record(config, record(Config), 0, examples=False)) + "\n"
+    return "\n".join(_record(config, effective_shape(config), 0, examples=False)) + "\n"
 
 
 def example() -> str:
     """A complete configuration of defaults, with an entry of each kind that has none, commented out."""
-    return _HEAD + "\n".join(_record(Config(), record(Config), 0, examples=True)) + "\n"
+    return _HEAD + "\n".join(_record(Config(), effective_shape(Config()), 0, examples=True)) + "\n"
 
 
 def _record(value: Any, shape: Record, depth: int, *, examples: bool) -> Iterator[str]:

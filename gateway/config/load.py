@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from engines.registry import EngineMissing, UnknownEngine
+from gateway.config import engine_sections as engines
 from gateway.config.overlay import Overlay
 from gateway.config.schema import Config
 from gateway.config.shape import Entries, Items, OneOf, Record, Shape, record
 from gateway.errors import ConfigError
-from gateway.problems import Problem
+from gateway.problems import Problem, nearest
 from gateway.secret import Secret
 from gateway.validation import in_words
 from gateway.yaml_source import Place, Refused, Source, read
 
-# The list around it carries the prohibition of unknown fields down to plain dataclasses, which have no
-# place for it themselves.
-_ADAPTER = TypeAdapter(list[Config], config=ConfigDict(extra="forbid"))
+_STRICT = ConfigDict(extra="forbid")
+_ADAPTER = TypeAdapter(list[Config], config=_STRICT)
+"""The list carries the ban on unknown fields down to plain dataclasses, which have no place for it."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read the file (None: defaults alone) and the environment. Raises `ConfigError` with all mistakes."""
     source = _read(path)
     if not isinstance(source.data, dict | None):
-        raise ConfigError(
-            [Problem(source.name, 1, "", "not a list of sections", "begin with a line like `sip:`")]
-        )
-    shape = record(Config)
-    overlay = Overlay(source, environ, path.parent if path else Path())
+        cure = "begin with a line like `sip:`"
+        raise ConfigError([Problem(source.name, 1, "", "not a list of sections", cure)])
     data: dict[str, Any] = dict(source.data or {})
+    overlay = Overlay(source, environ, path.parent if path else Path())
+    chosen = {name: _engine(name, data, environ) for name in engines.TABLES}
+    types = {name: found for name, found in chosen.items() if isinstance(found, type)}
+    shape = engines.with_settings(record(Config), types)
     overlay.override(data, shape)
-    config, mistakes = _validate(overlay.walk(data, shape, ()))
+    for name, found in chosen.items():
+        if isinstance(found, str):
+            what, _, cure = found.partition("; ")
+            overlay.problem((name, "engine"), what, cure)
+    config, mistakes = _validated(overlay.walk(data, shape, ()), types)
     for mistake in mistakes:
-        _tell(overlay, data, shape, mistake)
+        _tell(overlay, shape, mistake)
     if config is None or overlay.problems:
         raise ConfigError(overlay.problems)
     return config
+
+
+def _engine(section: str, data: Mapping[str, Any], environ: Mapping[str, str]) -> type[Any] | str | None:
+    """Type of the chosen engine's settings, None when nobody sets any, or what is wrong with the choice."""
+    name = engines.engine_of(section, data, environ, getattr(Config(), section).engine)
+    try:
+        if name not in engines.TABLES[section]:
+            return f'no engine is called "{name}"; {nearest(name, engines.TABLES[section])}'
+        return engines.settings_of(section, name) if engines.is_set(section, data, environ) else None
+    except EngineMissing as error:
+        return str(error).replace(". ", "; ", 1)
 
 
 def _read(path: Path | None) -> Source:
@@ -57,27 +75,63 @@ def _read(path: Path | None) -> Source:
         raise ConfigError([refused.problem]) from None
 
 
-def _validate(data: object) -> tuple[Config | None, list[ErrorDetails]]:
+def _validated(data: Any, types: Mapping[str, type[Any]]) -> tuple[Config | None, list[ErrorDetails]]:
+    """The settings, or pydantic's errors, those of the engines' own settings among them."""
+    data = dict(data)
+    made: dict[str, Any] = {}
+    mistakes: list[ErrorDetails] = []
+    for section, cls in types.items():
+        if not isinstance(data.get(section), dict):
+            continue
+        data[section] = dict(data[section])
+        given = data[section].pop(engines.OPTIONS, None)
+        made[section], wrong = _valid(TypeAdapter(list[cls], config=_STRICT), given or {})  # type: ignore[valid-type]  # chosen at run time
+        for mistake in wrong:
+            mistake["loc"] = (section, engines.OPTIONS, *mistake["loc"])
+        mistakes.extend(wrong)
+    config, wrong = _valid(_ADAPTER, data)
+    mistakes.extend(wrong)
+    if config is None or mistakes:
+        return None, mistakes
+    parts = {name: replace(getattr(config, name), settings=settings) for name, settings in made.items()}
+    return replace(config, **parts), []
+
+
+def _valid(adapter: TypeAdapter[list[Any]], data: object) -> tuple[Any, list[ErrorDetails]]:
     try:
-        return _ADAPTER.validate_python([data])[0], []
+        return adapter.validate_python([data])[0], []
     except ValidationError as error:
-        return None, error.errors(include_url=False)
+        mistakes = error.errors(include_url=False)
+        for mistake in mistakes:
+            mistake["loc"] = mistake["loc"][1:]
+        return None, mistakes
 
 
-def _tell(overlay: Overlay, data: object, root: Shape, mistake: ErrorDetails) -> None:
+def _tell(overlay: Overlay, root: Shape, mistake: ErrorDetails) -> None:
     """One of pydantic's errors in our words, at the place where the author wrote it."""
-    place, shape = _place(data, root, mistake["loc"][1:])
+    place, shape = _place(root, mistake["loc"])
     what, cure = in_words(mistake)
     if mistake["type"] == "value_error" and isinstance(shape, Record):
-        # A part's own check names the field it is about: "port: 70000 is out of range; set 1 to 65535".
-        named = re.match(r"([A-Za-z_]\w*)([\w.-]*):?\s+", what)
-        if named and named[1] in shape.fields:
-            place = (*place, named[1])
-            what = what[named.end() :] if ":" in named[0] else what
+        named, what = _named(what, shape)
+        place = (*place, *named)
     overlay.problem(place, what, cure)
 
 
-def _place(data: object, shape: Shape, loc: tuple[str | int, ...]) -> tuple[Place, Shape]:
+def _named(what: str, shape: Record) -> tuple[Place, str]:
+    """The field that a part's own check names first ("tls.key: is missing", "vad.level is 3: choose 1")."""
+    word, _, rest = what.partition(" ")
+    parts = word.rstrip(":,").split(".")
+    while parts and parts[0] not in shape.fields:
+        parts.pop(0)
+    named: list[str] = []
+    inner: Shape = shape
+    while parts and isinstance(inner, Record) and parts[0] in inner.fields:
+        named.append(parts.pop(0))
+        inner = inner.fields[named[-1]].shape
+    return (tuple(named), rest) if named and not word.endswith(",") else (tuple(named), what)
+
+
+def _place(shape: Shape, loc: tuple[str | int, ...]) -> tuple[Place, Shape]:
     """Where in the data an error lies; steps that only name a union's member are left out."""
     place: Place = ()
     for step in loc:
@@ -97,10 +151,23 @@ def _place(data: object, shape: Shape, loc: tuple[str | int, ...]) -> tuple[Plac
 
 def secrets_in(config: Config) -> frozenset[str]:
     """Every secret the configuration holds, for whoever must keep them out of sight."""
-    return frozenset(text for text in _secrets(config, record(Config)) if text)
+    return frozenset(text for text in _secrets(config, effective_shape(config)) if text)
+
+
+def effective_shape(config: Config) -> Record:
+    """The configuration's shape with the settings of the engines it chooses, where they are installed."""
+    types: dict[str, type[Any]] = {}
+    for section in engines.TABLES:
+        try:
+            types[section] = engines.settings_of(section, getattr(config, section).engine)
+        except (EngineMissing, UnknownEngine):
+            continue
+    return engines.with_settings(record(Config), types)
 
 
 def _secrets(value: Any, shape: Shape) -> Iterator[str]:
+    if value is None:
+        return
     if isinstance(shape, OneOf):
         shape = record(type(value))
     if isinstance(shape, Record):

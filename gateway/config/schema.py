@@ -9,10 +9,14 @@ from pathlib import Path
 from gateway.agents.echo import EchoSettings
 from gateway.agents.registry import AgentSettings
 from gateway.api.settings import ApiSettings
+from gateway.calls.registry import RegistrySettings
+from gateway.calls.settings import SessionSettings
+from gateway.config.engine_sections import AsrSection, TtsSection
 from gateway.dialplan_watch import DialplanSettings
 from gateway.logs import LogSettings
 from gateway.stall_probe import StallSettings
 from media.legs.sip_settings import SipSettings
+from media.vad import VadSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,20 @@ class Config:
     """This process: its name, its shutdown, its folder of records."""
     sip: SipSettings = field(default_factory=SipSettings)
     """SIP and RTP: addresses, codecs, limits, trunks."""
+    vad: VadSettings = field(default_factory=VadSettings)
+    """How voice is told from everything else on the line."""
+    asr: AsrSection = field(default_factory=AsrSection)
+    """What turns speech into words."""
+    tts: TtsSection = field(default_factory=TtsSection)
+    """What turns words into speech."""
+    session: SessionSettings = field(default_factory=SessionSettings)
+    """How a call is served: turns, barge-in, guards, phrases, deadlines, language, voice."""
     agents: Mapping[str, AgentSettings] = field(default_factory=_agents)
     """Agents by the names that the dialplan uses. A list of your own replaces the built-in `echo`."""
     dialplan: DialplanSettings = field(default_factory=DialplanSettings)
     """Which calls are taken and what happens in them."""
+    limits: RegistrySettings = field(default_factory=RegistrySettings)
+    """How many calls this node takes, whatever network they come through."""
     api: ApiSettings = field(default_factory=ApiSettings)
     """The HTTP side: health, readiness, metrics, calls."""
     logs: LogSettings = field(default_factory=LogSettings)

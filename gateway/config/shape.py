@@ -102,7 +102,7 @@ def _made(cls: type[Any]) -> Record:
         field.name: Field(
             field.name,
             shape_of(hints[field.name]),
-            docs.get(field.name, ""),
+            docs.get(field.name) or _section_doc(shape_of(hints[field.name])),
             not field.repr or shape_of(hints[field.name]) == Leaf(Secret),
             default_of(field),
         )
@@ -110,6 +110,11 @@ def _made(cls: type[Any]) -> Record:
         if field.init
     }
     return Record(cls, inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0], fields)
+
+
+def _section_doc(shape: Shape) -> str:
+    """A section whose field says nothing is told by its own first line."""
+    return shape.doc if isinstance(shape, Record) else ""
 
 
 def shape_of(hint: Any) -> Shape:

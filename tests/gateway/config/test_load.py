@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.agents.chat_settings import ChatSettings
 from gateway.agents.echo import EchoSettings
 from gateway.config import Config, load, secrets_in
+from gateway.config.engine_sections import settings_of
 from gateway.errors import ConfigError
 from gateway.secret import Secret
 
@@ -127,6 +128,54 @@ def test_a_missing_or_binary_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not text; save it as UTF-8"):
         load(tmp_path / "b.yaml", {})
+
+
+# -- engines --------------------------------------------------------------------------------------------
+
+
+def test_engine_settings_are_read_as_the_engine_defines_them(tmp_path: Path) -> None:
+    text = "asr: {settings: {max_streams: 7, pool: {threads: 1}}}\ntts: {engine: hibari}\n"
+    config = load(write(tmp_path, text), {"OFFHOOK_TTS__SETTINGS__LEVEL": "-18"})
+    assert type(config.asr.settings) is settings_of("asr", "moonshine")
+    assert (config.asr.settings.max_streams, config.asr.settings.pool.threads) == (7, 1)
+    assert config.tts.settings.level == -18
+    assert load(None, {}).asr.settings is None
+
+
+def test_mistakes_in_engine_settings_are_told_like_all_others(tmp_path: Path) -> None:
+    text = """\
+asr:
+  settings:
+    max_steams: 7
+    pool: {nice: much}
+tts:
+  settings: {level: 3}
+"""
+    told = mistakes(tmp_path, text, {"OFFHOOK_TTS__SETTINGS__NICE": "x"})
+    cure = 'did you mean "max_streams"?'
+    assert sorted(told) == [
+        "environment: OFFHOOK_TTS__SETTINGS__NICE: must be a whole number",
+        f'offhook.yaml:3: asr.settings.max_steams: nothing is called "max_steams" here; {cure}',
+        "offhook.yaml:4: asr.settings.pool.nice: must be a whole number",
+    ]
+
+
+def test_a_check_that_spans_fields_names_the_first(tmp_path: Path) -> None:
+    told = mistakes(
+        tmp_path, "session:\n  turns:\n    endpointing: {done: 4}\ntts:\n  settings: {level: 3}\n"
+    )
+    assert told[0].startswith(
+        "offhook.yaml:3: session.turns.endpointing.done: done, undecided and unfinished must"
+    )
+    assert told[1].startswith("offhook.yaml:5: tts.settings.level: is 3")
+
+
+def test_unknown_engines_are_told_with_the_nearest(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, "asr: {engine: moonshin}\n", {"OFFHOOK_TTS__ENGINE": "espeak"})
+    assert sorted(told) == [
+        'environment: OFFHOOK_TTS__ENGINE: no engine is called "espeak"; known here: hibari',
+        'offhook.yaml:1: asr.engine: no engine is called "moonshin"; did you mean "moonshine"?',
+    ]
 
 
 # -- environment ----------------------------------------------------------------------------------------
