@@ -35,6 +35,7 @@ _UNITS = {
 }  # fmt: skip
 _FIXED_UNITS = {
     "ft": ("foot", "feet"), "mph": ("mile per hour", "miles per hour"), "°": ("degree", "degrees"),
+    "m/s": ("meter per second", "meters per second"),
     "km/h": ("kilometer per hour", "kilometers per hour"), "dB": ("decibel", "decibels"),
     "Hz": ("hertz", "hertz"), "kHz": ("kilohertz", "kilohertz"), "MHz": ("megahertz", "megahertz"),
     "GHz": ("gigahertz", "gigahertz"), "kWh": ("kilowatt hour", "kilowatt hours"),
@@ -95,7 +96,10 @@ def _fraction(match: re.Match[str]) -> str | None:
 
 
 def _slash(match: re.Match[str]) -> str:
-    return f"{cardinal(int(match[1]))} {'' if match.group() == '24/7' else 'over '}{cardinal(int(match[2]))}"
+    first, second = cardinal(int(match[1])), cardinal(int(match[2]))
+    if match.group() in ("24/7", "50/50"):
+        return f"{first} {second}"
+    return f"{first} {'out of' if first == second else 'over'} {second}"
 
 
 def _signed(match: re.Match[str]) -> str:
@@ -115,10 +119,12 @@ MONEY: tuple[Rule, ...] = (
 """Amounts of money; these claim before telephone numbers and codes."""
 
 MEASURES: tuple[Rule, ...] = (
+    rule(r"(?<![\w.,])(\d{1,3}(?:,000)+)s\b", lambda m: number(m[1]).removeprefix("one ") + "s"),
     rule(rf"{_MINUS}(?<![\w.])({NUMBER})[ ]?%", lambda m: f"{_signed(m)} percent"),
-    rule(rf"{_MINUS}(?<![\w.])({NUMBER})[ ]?({_UNIT})(?![\w/²])", _measure),
+    rule(rf"{_MINUS}(?<![\w.])({NUMBER})[ ]?({_UNIT})(?![\w²])", _measure),
+    rule(r"(?<![\w.,])(\d)'[ ]?(\d\d?)(?:\"|'')?(?!\w)", lambda m: f"{number(m[1])} foot {number(m[2])}"),
     rule(r"(?<![\w.,])(\d[\d,]*)(?:st|nd|rd|th)\b", lambda m: ordinal(int(m[1].replace(",", "")))),
-    rule(rf"(?<![\w.])({NUMBER})(k|K|M|bn)\b", _scaled),
+    rule(rf"(?<![\w.])({NUMBER})(k|M|bn)\b", _scaled),
     rule(rf"(?<![\w.])({NUMBER})[x×](?!\w)", lambda m: f"{number(m[1])} times"),
 )
 """Numbers with something attached; these claim before codes."""
@@ -127,8 +133,7 @@ NUMBERS: tuple[Rule, ...] = (
     rule(r"(?<![\w/.])(\d{1,3})[ ](\d{1,2})/(\d{1,3})(?![\w/])", _mixed),
     rule(r"(?<![\w/.])(\d{1,3})/(\d{1,4})(?![\w/])", _fraction),
     rule(r"(?<![\w/.])(\d{1,4})/(\d{1,4})(?![\w/])", _slash),
-    rule(r"(?<=\d)(?:[ ]?[-–—~][ ]?)(?=[$€£¥]?\d)", " to "),
-    rule(r"(?<=\d|[MmFCBKk%])(?:[–—-])(?=[$€£¥]?\d)", " to "),
+    rule(r"(?:(?<=[\d%kKMB])|(?<=[AaPp][Mm])|(?<=[ap]\.m\.))[ ]?[-–—][ ]?(?=[$€£¥]?\d)", " to "),
     rule(r"(?<=\d):(?=\d)", " to "),
     rule(r"(?<![\d.,$€£])((?:1[1-9]|20)\d\d)(?![\d%]|[.,]\d)", lambda m: year(int(m[1]))),
     rule(rf"{_MINUS}(?<![\d.])({NUMBER})", _signed),

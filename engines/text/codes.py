@@ -23,7 +23,7 @@ _TLD = (
 _ASKED_FOR = (
     "pin|code|passcode|password|account|acct|confirmation|reference|ref|order|ticket|case|tracking|zip|zipcode|"
     "postcode|extension|ext|serial|policy|invoice|booking|reservation|member|membership|customer|card|flight|"
-    "room|suite|apartment|apt|unit|gate|id|claim|meter|licen[cs]e"
+    "otp|verification|passkey|room|suite|apartment|apt|unit|gate|id|claim|meter|licen[cs]e"
 )
 
 
@@ -56,15 +56,21 @@ def _version(match: re.Match[str]) -> str:
     return ("version " if match[1] else "") + " point ".join(number(part) for part in parts)
 
 
+def _hyphened(match: re.Match[str]) -> str:
+    return f"{cardinal(int(match[1]))} {match[2]} {cardinal(int(match[3]))}"
+
+
 def _extension(match: re.Match[str]) -> str:
     return f"extension {digits(match[1])}"
 
 
 def _code(match: re.Match[str]) -> str:
-    """A mix of letters and digits: spelled, unless its letters make a word as in "room12"."""
+    """A mix of letters and digits: spelled, unless letters make a word ("room12") or it is short ("B12")."""
     text = match.group()[:_LONGEST_CODE]
     runs = [run for part in text.split("-") for run in _RUN.findall(part)]
     if any(_is_word(run) for run in runs):
+        return " ".join(_said(run) for run in runs)
+    if len(text) <= 4 and sum(run.isdigit() for run in runs) == 1 and "-" not in text:
         return " ".join(_said(run) for run in runs)
     parts = (" ".join(_one_by_one(run) for run in _RUN.findall(part)) for part in text.split("-"))
     return ", ".join(part for part in parts if part)
@@ -136,6 +142,7 @@ ADDRESSES: tuple[Rule, ...] = (
 """E-mail and web addresses."""
 
 CODES: tuple[Rule, ...] = (
+    rule(r"(?<![\w-])(\d{1,3})-([a-z]+)-(\d{1,3})(?![\w-])", _hyphened),
     rule(r"(?<![\w.])(v)(\d+(?:\.\d+){1,3})(?!\w)", _version, flags=re.IGNORECASE),
     rule(r"(?<![\w.])(v?)(\d+(?:\.\d+){2,})(?!\w)", _version),
     rule(r"(?<![\w.$€£])(\d{1,4})-(?=[a-z]{3,})", lambda m: cardinal(int(m[1])) + " "),
@@ -146,6 +153,13 @@ CODES: tuple[Rule, ...] = (
     rule(
         rf"\b(?:{_ASKED_FOR})s?(?:[ ](?:number|no\.|code|id))?(?:[ ](?:is|was|ending in|ends in))?[:#]?[ ]?#?"
         r"(\d{3,6})(?![\w%]|[.,]\d)",
+        lambda m: grouped(m[1]),
+        group=1,
+        flags=re.IGNORECASE,
+    ),
+    rule(
+        r"\b(?:call|calling|dial|dialing|text)[ ](?:[A-Z]+[ ]to[ ])?(\d{3,6})(?=$|[.,!?;)](?!\d)|"
+        r"[ ](?:for|to|now|if|and|or|from|at|any|immediately|right|when|directly|instead)\b)",
         lambda m: grouped(m[1]),
         group=1,
         flags=re.IGNORECASE,

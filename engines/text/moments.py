@@ -13,6 +13,11 @@ _MONTHS = (
 )  # fmt: skip
 _NAMES = {name: name for name in _MONTHS} | {name[:3]: name for name in _MONTHS} | {"Sept": "September"}
 _MONTH = "|".join(sorted(_NAMES, key=len, reverse=True))
+_DAYS = {
+    "Mon": "Monday", "Tue": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Fri": "Friday",
+    "Sat": "Saturday", "Sun": "Sunday",
+}  # fmt: skip
+_DAY = "Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun"
 _HALF_DAY = r"[ \t]?([AaPp])(?:\.[ ]?[Mm]\.|[Mm]\b)"
 _SUFFIX = r"(?:st|nd|rd|th)?"
 _WHOLE = r"(?![:%]|[.,]\d)"
@@ -88,11 +93,21 @@ def _hour(match: re.Match[str]) -> str:
     return cardinal(int(match[1])) + _half_day(match[2])
 
 
+def _day(name: str) -> str:
+    return _DAYS[name[:3]]
+
+
+def _years(match: re.Match[str]) -> str:
+    return f"{year(int(match[1]))} {_year(match[2])}"
+
+
 def _half_day(letter: str | None) -> str:
     return f" {letter.upper()}M" if letter else ""
 
 
 RULES: tuple[Rule, ...] = (
+    rule(rf"\b({_DAY})\.?[ ]?[-–—][ ]?({_DAY})\b\.?(?!\w)", lambda m: f"{_day(m[1])} to {_day(m[2])}"),
+    rule(r"(?<![\w/])((?:19|20)\d\d)/((?:19|20)?\d\d)(?![\w/])", _years),
     rule(r"(?<![\w-])(\d{4})[-/](\d\d?)[-/](\d\d?)(?:(T)(?=\d\d:\d\d)|(?![\w-]))", _iso),
     rule(r"(?<![\w/])(\d\d?)/(\d\d?)/(\d{4}|\d\d)(?![\w/])", _slashed),
     rule(r"(?<![\w-])(\d\d?)-(\d\d?)-(\d{4})(?![\w-])", _slashed),

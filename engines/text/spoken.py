@@ -99,6 +99,8 @@ def _character(text: str, index: int) -> str:
         return _numeral(char, after_digit=index > 0 and text[index - 1].isnumeric())
     if char.isalpha() and ord(char) < _LATIN_END:
         return char
+    if unicodedata.category(char)[0] in "SP":
+        return " "
     plain = unicodedata.normalize("NFKD", char)
     return "".join(c for c in plain if c.isascii() and c.isalpha())
 
@@ -143,7 +145,7 @@ def _tidy(reading: str) -> str:
     """White space collapsed, punctuation attached and not repeated, none in front."""
     reading = re.sub(r"\s+", " ", re.sub(r"\.{2,}", "…", reading))
     reading = re.sub(r" (?=[.,;:!?…])", "", reading)
-    reading = re.sub(r"([,;:])(?:[,;:]|(?= ?[.!?…]))+", r"\1", reading)
+    reading = re.sub(r"[,;:]+ ?(?=[.!?…])", "", re.sub(r"([,;:])(?: ?[,;:])+", r"\1", reading))
     reading = re.sub(r"([.!?…,;:])\1+", r"\1", reading)
     reading = re.sub(r"(?<![A-Za-z])[-']+(?![A-Za-z])|--+", " ", reading)
     return re.sub(r"^[^A-Za-zÀ-ɏ]+", "", reading).strip() if reading.strip() else ""

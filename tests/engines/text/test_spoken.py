@@ -63,7 +63,18 @@ READINGS = [
     ("COVID-19, MP3, 24-hour", "COVID nineteen, M P three, twenty-four hour"),
     ("v3.11.4", "version three point eleven point four"),
     ("192.168.1.1", "one nine two dot one six eight dot one dot one"),
+    ("call 911. Dial 112 now", "call nine one one. Dial one one two now"),
+    ("Text HELP to 12345.", "Text HELP to one two three, four five."),
+    ("I call 300 people", "I call three hundred people"),
+    ("Gate B12, 221B, 4K, 1-on-1", "Gate B twelve, two two one B, four K, one on one"),
+    ("OTP: 482913", "OTP: four eight two, nine one three"),
+    ("Mon-Fri 9–5, 9:00 a.m. – 5:00 p.m.", "Monday to Friday nine to five, nine AM to five PM"),
+    ("10/10, 50/50, 1999/2000", "ten out of ten, fifty fifty, nineteen ninety-nine two thousand"),
+    ("1,000s of C++ and C# users", "thousands of C plus plus and C sharp users"),
+    ("5'10\", 5>3", "five foot ten, five is greater than three"),
     # measures
+    ("72°F/22°C", "seventy-two degrees Fahrenheit twenty-two degrees Celsius"),
+    ("5 GB/month", "five gigabytes per month"),
     ("5kg, 1 lb, 20°C", "five kilograms, one pound, twenty degrees Celsius"),
     ("60 mph, 100 Mbps", "sixty miles per hour, one hundred megabits per second"),
     # addresses
