@@ -203,7 +203,9 @@ class DecodePool:
         with self._changed:
             self._closed = True
             for job in self._running:
-                job.cancelled = True
+                job.give_way = True
+            for _, _, job in self._queue:
+                job.report(Outcome(error=EngineBusy("the decode threads are closed")))
             self._queue.clear()
             self._changed.notify_all()
         for thread in self._threads:

@@ -114,6 +114,12 @@ class MoonshineAsr:
         pool = self._own_pool.stats() if self._own_pool else {}
         return {**self._counts, **pool, "streams": len(self._streams)}
 
+    @property
+    def idle(self) -> bool:
+        """Is nothing queued or running on the decode threads?"""
+        pool = self._own_pool.stats() if self._own_pool else {}
+        return not (pool.get("queued") or pool.get("running"))
+
     async def aclose(self) -> None:
         """Close every stream and stop the threads. Idempotent."""
         self._closed = True

@@ -11,6 +11,8 @@ _QUIET_FRAMES = 10
 """A cut wants the quietest 200 ms, so that it falls between words."""
 _SOFT_DB = 25.0
 """Sound this far below the loudest is no speech worth another decode."""
+_LINE_FRAMES, _LOUDER_DB = 5, 6.0
+"""Nor is what hardly exceeds the last 100 ms before the pause, in which nobody spoke either."""
 _FAINT_DB = -55.0
 """Nor is anything below this level (dBFS)."""
 
@@ -62,8 +64,10 @@ class SegmentAudio:
         tail = _frame_energy(self.view(place), hop)
         if not len(tail):
             return True
-        loudest = _decibels(float(_frame_energy(self.view(0, place), hop).max(initial=0.0)))
-        return _decibels(float(tail.max())) < max(_FAINT_DB, loudest - _SOFT_DB)
+        before = _frame_energy(self.view(0, place), hop)
+        speech = _decibels(float(before.max(initial=0.0)))
+        line = _decibels(float(before[-_LINE_FRAMES:].max(initial=0.0)))
+        return _decibels(float(tail.max())) < max(_FAINT_DB, speech - _SOFT_DB, line + _LOUDER_DB)
 
 
 def _frame_energy(pcm: Pcm, hop: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 import numpy as np
 import soxr
@@ -39,6 +40,14 @@ class Stretch:
     hot_words: HotWords | None = None
 
 
+class Listener(Protocol):
+    """What a segment needs of the ear. Called on decode threads."""
+
+    def hear(self, stretch: Stretch, aborted: Callable[[], bool]) -> Heard: ...
+
+    def glimpse(self, stretch: Stretch, aborted: Callable[[], bool]) -> Heard: ...
+
+
 class Ear:
     """The model, loaded once by whichever thread needs it first, and the guard over its words."""
 
@@ -58,10 +67,12 @@ class Ear:
 
     def hear(self, stretch: Stretch, aborted: Callable[[], bool]) -> Heard:
         """Decode a whole stretch. Raises `DecodeAborted` soon after `aborted` answers True."""
+        evidence = evidence_in(stretch.pcm, stretch.sample_rate)
+        if evidence.level < self._guard.min_level:
+            return Heard("", (), 0.0, (), Doubt.SILENCE)
         decoded = self._decode(stretch, aborted)
         if not decoded.text:
             return Heard("", (), 0.0, decoded.tokens, None)
-        evidence = evidence_in(stretch.pcm, stretch.sample_rate)
         doubt = doubt_of(decoded.text, decoded.confidence, evidence, self._guard)
         if doubt:
             return Heard("", (), decoded.confidence, decoded.tokens, doubt)

@@ -17,9 +17,9 @@ class InterimSettings:
 
     every: float = 0.4
     """Seconds of new audio between two passes, 0.1 to 5; costs rise as it falls."""
-    first: float = 0.7
+    first: float = 0.6
     """Seconds of audio (pre-roll included) before the first pass, 0.2 to 5."""
-    confidence: float = 0.6
+    confidence: float = 0.5
     """Mean confidence below which a whole pass is dropped, 0 to 1."""
     word_confidence: float = 0.4
     """Confidence of a word below which it and what follows it is not looked at, 0 to 1."""
@@ -31,6 +31,37 @@ class InterimSettings:
             raise ValueError("first: give seconds from 0.2 to 5")
         if not 0.0 <= self.confidence <= 1.0 or not 0.0 <= self.word_confidence <= 1.0:
             raise ValueError("confidence, word_confidence: give a share from 0 to 1")
+
+
+class Captions:
+    """The words of one segment shown so far, over all its pieces. Pure."""
+
+    def __init__(self, settings: InterimSettings) -> None:
+        self._settings = settings
+        self._agreement = Agreement(settings)
+        self._stable: list[str] = []
+
+    def offer(self, words: Sequence[SpokenWord], confidence: float) -> bool:
+        """Hear of another pass over the open piece. True when there is something new to show."""
+        return self._agreement.offer(words, confidence)
+
+    def next_piece(self) -> int:
+        """The open piece was cut: what comes next is another one. Returns the revisions of the old one."""
+        revisions, self._agreement = self._agreement.revisions, Agreement(self._settings)
+        return revisions
+
+    def compose(self, known: Sequence[str]) -> tuple[str, int] | None:
+        """All words after those `known` of the pieces before, and how many characters will stay.
+
+        None when that is less than was promised before. A promise outlives the pass that made it, and the cut
+        of the piece that held it.
+        """
+        words = [*known, *self._agreement.words]
+        if len(words) < len(self._stable) or not words:
+            return None
+        words[: len(self._stable)] = self._stable
+        self._stable = words[: max(len(self._stable), len(known) + self._agreement.fixed)]
+        return " ".join(words), len(" ".join(self._stable))
 
 
 class Agreement:

@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from engines.embedded.moonshine_tokens import BEGIN, END, HotWords, SpokenWord, Vocabulary
+from engines.embedded.moonshine_tokens import (
+    BEGIN,
+    END,
+    VOCABULARY_FILE,
+    HotWords,
+    SpokenWord,
+    Vocabulary,
+)
 
 SAMPLE_RATE = 16_000
 """The model hears nothing else."""
@@ -71,11 +78,11 @@ def find_model(package: str = "moonshine_voice", model: str = "tiny-en") -> Path
 class MoonshineModel:
     """The loaded model. Thread-safe: any number of threads may decode at once."""
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
+    def __init__(self, folder: Path, vocabulary: Vocabulary | None = None) -> None:
         """Load encoder and decoder; about half a second."""
         self._encoder = _session(folder / "encoder_model.ort")
         self._decoder = _session(folder / "decoder_model_merged.ort")
-        self._vocabulary = vocabulary
+        self._vocabulary = vocabulary or Vocabulary(folder / VOCABULARY_FILE)
         self._pasts = [i.name for i in self._decoder.get_inputs() if i.name.startswith("past")]
         presents = [o.name for o in self._decoder.get_outputs()][1:]
         self._own = [name for name in presents if ".decoder." in name]

@@ -16,9 +16,9 @@ import structlog
 from engines.base import EngineError, EngineFailed, Transcript
 from engines.embedded.decode_pool import Outcome, Pool, Priority, Ticket
 from engines.embedded.moonshine_audio import SegmentAudio
-from engines.embedded.moonshine_ear import Ear, Heard, Stretch
+from engines.embedded.moonshine_ear import Heard, Listener, Stretch
 from engines.embedded.moonshine_guard import Doubt
-from engines.embedded.moonshine_interim import Agreement, InterimSettings
+from engines.embedded.moonshine_interim import Captions, InterimSettings
 from engines.embedded.moonshine_tokens import HotWords
 from media.frame import AudioFrame
 
@@ -46,7 +46,7 @@ class Workshop:
     """What the segments of one stream share with all others."""
 
     pool: Pool
-    ear: Ear
+    ear: Listener
     counts: Counter[str]
     interims: InterimSettings
     pieces: PieceSettings
@@ -116,9 +116,8 @@ class Segment:
         self._early: _Early | None = None
         self._glimpse: Ticket | None = None
         self._next_glimpse = shop.interims.first
-        self._agreement = Agreement(shop.interims)
+        self._captions = Captions(shop.interims)
         self._draft: tuple[int, ...] = ()
-        self._stable: list[str] = []
 
     def push(self, frame: AudioFrame) -> None:
         """Take the frame, and listen or cut when it is time."""
@@ -156,6 +155,7 @@ class Segment:
             return
         self.phase = Phase.ENDED
         self._stop_looking()
+        self._shop.counts["interim_revisions"] += self._captions.next_piece()
         early = self._early
         if early and self._audio.quiet_since(early.mark):
             self._shop.counts["early_claimed"] += 1
@@ -193,32 +193,17 @@ class Segment:
             self._shop.counts[f"interim_doubt_{heard.doubt}"] += 1
         if heard.doubt is not Doubt.LOOP:
             self._draft = heard.tokens
-        before = self._agreement.revisions
-        if heard.text and self._agreement.offer(heard.words, heard.confidence):
+        if heard.text and self._captions.offer(heard.words, heard.confidence):
             self._show(heard.confidence)
-        self._shop.counts["interim_revisions"] += self._agreement.revisions - before
 
     def _show(self, confidence: float) -> None:
         """Put the words on which passes agree into the outbox, unless a cut piece is still being decoded."""
         settled = [piece.heard.text for piece in self._pieces if piece.heard]
         if len(settled) < len(self._pieces):
             return
-        known = " ".join(settled).split()
-        words = [*known, *self._agreement.words]
-        if len(words) < len(self._stable) or not words:
-            return
-        # A promise outlives the pass that made it, and the cut of the piece that held it.
-        words[: len(self._stable)] = self._stable
-        self._stable = words[: max(len(self._stable), len(known) + self._agreement.fixed)]
-        self._put(
-            Transcript(
-                self.number,
-                " ".join(words),
-                is_final=False,
-                confidence=confidence,
-                stable_chars=len(" ".join(self._stable)),
-            )
-        )
+        if composed := self._captions.compose(" ".join(settled).split()):
+            text, stable = composed
+            self._put(Transcript(self.number, text, False, confidence, stable))
 
     def _stop_looking(self) -> None:
         if self._glimpse:
@@ -252,7 +237,7 @@ class Segment:
         self._owe(stretch)
         self._shop.counts["pieces_cut"] += 1
         self._audio = rest
-        self._agreement = Agreement(self._shop.interims)
+        self._shop.counts["interim_revisions"] += self._captions.next_piece()
         self._draft = ()
         self._next_glimpse = max(self._shop.interims.first, rest.seconds)
 

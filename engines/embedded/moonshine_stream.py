@@ -39,6 +39,11 @@ class MoonshineStream:
         self._closed = False
         self._read = False
 
+    @property
+    def unread(self) -> int:
+        """Transcripts that wait for the reader."""
+        return len(self._unread)
+
     def start(self, segment: int) -> None:
         """Open a segment, ending one still open. Raises `EngineBusy` when too many wait for finals."""
         self.end()
@@ -89,20 +94,26 @@ class MoonshineStream:
             self._deliver()
 
     async def results(self) -> AsyncIterator[Transcript]:
-        """See `AsrStream.results`. Raises the `EngineError` that cost a segment its final."""
+        """See `AsrStream.results`. Raises the `EngineError` that cost a segment its final.
+
+        After that error the stream goes on, and its results may be asked for again.
+        """
         if self._read:
             raise RuntimeError("a stream's results have one reader only")
         self._read = True
-        while True:
-            while self._unread:
-                yield self._unread.popleft()
-            if self._error:
-                error, self._error = self._error, None
-                raise error
-            if self._closed:
-                return
-            self._news.clear()
-            await self._news.wait()
+        try:
+            while True:
+                while self._unread:
+                    yield self._unread.popleft()
+                if self._error:
+                    error, self._error = self._error, None
+                    raise error
+                if self._closed:
+                    return
+                self._news.clear()
+                await self._news.wait()
+        finally:
+            self._read = False
 
     async def aclose(self) -> None:
         """See `AsrStream.aclose`."""
