@@ -1,0 +1,1 @@
+"""What Offhook's speed, memory and steadiness are measured with; see README.md."""
