@@ -31,7 +31,7 @@ from media.legs.base import (
 )
 from media.legs.sip_call import Header, SipCall
 from media.legs.sip_ends import CallEnd, EndedBy, Phase, end_reason, reason_header, refusal_code
-from media.legs.sip_facts import Accepted, Digit, Ended, Fact, MediaChanged
+from media.legs.sip_facts import Accepted, Confirmed, Digit, Ended, Fact, MediaChanged
 from media.legs.sip_playout import SipPlayout
 from media.legs.sip_settings import SipSettings
 
@@ -72,7 +72,6 @@ class SipLeg:
     ) -> None:
         self.bus_leg = bus_leg
         self.key = key
-        self.dropped_before_attach = 0
         self._desk = desk
         self._loop = asyncio.get_running_loop()
         self._leg_id = f"sip-{key}-{secrets.token_hex(4)}"
@@ -84,6 +83,7 @@ class SipLeg:
         self._reason: EndReason | None = None
         self._stats: dict[str, int | float | str] = {}
         self._inbox = _Inbox()
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._up: asyncio.Future[None] = self._loop.create_future()
 
     # --- Leg ---
@@ -160,19 +160,22 @@ class SipLeg:
 
     async def hangup(self, reason: EndReason) -> None:
         """End the leg by BYE, CANCEL or a refusal, whichever its state asks for. Idempotent."""
-        if self._state is LegState.CLOSED or self._reason is not None:
-            return
-        self._reason = reason
-        answered = self._state is LegState.UP
-        code = 0 if answered or self._direction is Direction.OUTBOUND else refusal_code(reason)
-        headers = [("Reason", reason_header(reason))]
-        self._desk.post_to_call(self.key, lambda call: call.end(code, headers))
+        self._begin_hangup(reason)
 
     def stats(self) -> dict[str, int | float | str]:
         """Counters of the media path: those of RTP once the leg is over, those of the bus at any time."""
         if self._state is not LegState.CLOSED:
             return {**self._stats, **self._media.stats(), **self._desk.bus_stats(self.bus_leg)}
         return dict(self._stats)
+
+    def _begin_hangup(self, reason: EndReason) -> None:
+        if self._state is LegState.CLOSED or self._reason is not None:
+            return
+        self._reason = reason
+        answered = self._media.accepted
+        code = 0 if answered or self._direction is Direction.OUTBOUND else refusal_code(reason)
+        headers = [("Reason", reason_header(reason))]
+        self._desk.post_to_call(self.key, lambda call: call.end(code, headers))
 
     # --- from the endpoint, on the loop's thread ---
 
@@ -195,14 +198,29 @@ class SipLeg:
             return
         match fact:
             case Accepted():
-                self._media.accepted = True
-                self._check_up()
+                self._accepted()
+            case Confirmed():
+                self._stop_waiting()
             case MediaChanged():
                 self._media_changed(fact)
             case Digit():
                 self._inbox.notice(DtmfReceived(fact.digit, fact.at))
             case Ended():
                 self._close(fact)
+
+    def _accepted(self) -> None:
+        self._media.accepted = True
+        if self._direction is Direction.INBOUND:
+            wait = self._desk.settings.ack_timeout_s
+            self._ack_timer = self._loop.call_later(wait, self._never_acknowledged)
+        self._check_up()
+
+    def _never_acknowledged(self) -> None:
+        self._begin_hangup(EndReason.SIGNALLING_LOST)
+
+    def _stop_waiting(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
 
     def _media_changed(self, fact: MediaChanged) -> None:
         was_held = self._media.held
@@ -229,6 +247,7 @@ class SipLeg:
         end = CallEnd(self._direction, phase, fact.ended_by, fact.sip_code)
         self._stats = {**fact.stats, **self._media.stats(), **self._desk.bus_stats(self.bus_leg)}
         self._state = LegState.CLOSED
+        self._stop_waiting()
         self._playout.shut()
         if not self._up.done():
             self._up.set_exception(LegError("the call ended before it was up", sip_code=fact.sip_code or 487))

@@ -17,7 +17,7 @@ import structlog
 
 from media.legs import sip_messages as messages
 from media.legs.sip_ends import EndedBy
-from media.legs.sip_facts import Accepted, Digit, Ended, Fact, MediaChanged
+from media.legs.sip_facts import Accepted, Confirmed, Digit, Ended, Fact, MediaChanged
 
 log = structlog.get_logger(__name__)
 
@@ -110,6 +110,8 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
             if not self._accepted:
                 self._accepted = True
                 self._keeper.tell(self.key, Accepted())
+            if info.state == pjsua2.PJSIP_INV_STATE_CONFIRMED:
+                self._keeper.tell(self.key, Confirmed())
         elif info.state == pjsua2.PJSIP_INV_STATE_DISCONNECTED:
             self._end(prm, int(info.lastStatusCode), str(info.lastReason))
 

@@ -90,13 +90,16 @@ class SipEndpoint:
             raise LegError("the caller may hold letters, digits, +, -, _ and . only")
         called = uri.partition(":")[2].partition("@")[0]
         parties = Parties(caller, called, settings.name)
+        made: list[SipLeg] = []
 
-        def place() -> int:
-            return self._machine.dial(uri, settings, caller, self._register_outbound(parties))
+        def add(key: int, bus_leg: int) -> None:
+            made.append(self._add(key, bus_leg, Direction.OUTBOUND, parties))
 
-        key = await self._thread.run(place)
-        await asyncio.sleep(0)
-        return self._legs[key]
+        def placed(key: int, bus_leg: int) -> None:
+            self._thread.tell(add, key, bus_leg)
+
+        await self._thread.run(lambda: self._machine.dial(uri, settings, caller, placed))
+        return made[0]  # `run` comes back through the same queue as `add`, and after it
 
     @property
     def ports(self) -> dict[SipTransport, int]:
@@ -176,12 +179,6 @@ class SipEndpoint:
     def _tell_registration(self, trunk: str, code: int) -> None:
         self._thread.tell(self._registered, trunk, code)
 
-    def _register_outbound(self, parties: Parties) -> Callable[[int, int], None]:
-        def placed(key: int, bus_leg: int) -> None:
-            self._thread.tell(self._placed, key, bus_leg, parties)
-
-        return placed
-
     def _incoming(self, incoming: Incoming) -> None:
         leg = self._add(incoming.key, incoming.bus_leg, Direction.INBOUND, incoming.parties)
         try:
@@ -189,9 +186,6 @@ class SipEndpoint:
         except Exception as error:
             log.error("call handler failed", leg_id=leg.leg_id, error=repr(error))
             self.post_to_call(incoming.key, lambda call: call.respond(500))
-
-    def _placed(self, key: int, bus_leg: int, parties: Parties) -> None:
-        self._add(key, bus_leg, Direction.OUTBOUND, parties)
 
     def _add(self, key: int, bus_leg: int, direction: Direction, parties: Parties) -> SipLeg:
         leg = SipLeg(self, key, self._bus, bus_leg, direction, parties)

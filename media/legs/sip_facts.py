@@ -26,6 +26,11 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The ACK of the 2xx came, or ours was sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class MediaChanged:
     """An offer and an answer were agreed on."""
 
@@ -56,4 +61,4 @@ class Ended:
     stats: dict[str, int | float | str] = field(default_factory=dict)
 
 
-Fact: TypeAlias = Accepted | MediaChanged | Digit | Ended
+Fact: TypeAlias = Accepted | Confirmed | MediaChanged | Digit | Ended

@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 _HARD_CALLS = 4_000
 """PJSUA_MAX_CALLS of our build; calls that still wait for the answer to a BYE count against it."""
+_LOG_LINES_PER_S = 20
+_LOG_LINE = 300
+"""Characters of a line of PJSIP's log; it likes to quote whole packets."""
 
 
 class Refusal(Exception):
@@ -73,12 +76,26 @@ class _Endpoint(pjsua2.Endpoint):  # type: ignore[misc]
 
 
 class _Log(pjsua2.LogWriter):  # type: ignore[misc]
-    """PJSIP's own log, passed on to ours. PJSIP owns the object once it is started."""
+    """PJSIP's own log, passed on to ours. PJSIP owns the object once it is started.
+
+    A sender of garbage causes a line per packet, so lines are cut short and only some per second pass.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._lines = 0
 
     @guarded
     def write(self, entry: Any) -> None:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines > _LOG_LINES_PER_S:
+            return
         level = "error" if entry.level <= 1 else "warning" if entry.level == 2 else "debug"
-        getattr(log, level)("pjsip", message=str(entry.msg).strip())
+        getattr(log, level)("pjsip", message=str(entry.msg).strip()[:_LOG_LINE])
 
 
 class SipMachine:
@@ -217,7 +234,7 @@ class SipMachine:
 
     def dial(
         self, uri: str, trunk: TrunkSettings, caller: str, placed: Callable[[int, int], None]
-    ) -> int:
+    ) -> None:
         """Place a call; `placed` learns its key and bus leg before any fact of it. Raises `LegError`."""
         if self.active >= self._settings.max_calls:
             self.refusals["call_limit"] += 1
@@ -242,7 +259,6 @@ class SipMachine:
             call.announced = False
             self.gone(call)
             raise LegError(f"cannot place the call: {detail}", sip_code=503) from None
-        return call.key
 
     # --- CallKeeper ---
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 _COMPACT = {
     "from": "f", "to": "t", "via": "v", "call-id": "i", "contact": "m",
@@ -50,9 +51,14 @@ def method(message: str) -> str:
 
 
 def user_part(address: str) -> str:
-    """User of a SIP address or number of a tel one, without parameters; "" when there is none."""
+    """User of a SIP address or number of a tel one, unescaped, without parameters; "" when there is none.
+
+    An escape that hides a control character stays as it is, so that no log or rule can be fooled by it.
+    """
     found = _URI.search(address) or _TEL.search(address)
-    return (found.group(1) or "").partition(";")[0].partition(":")[0] if found else ""
+    user = (found.group(1) or "").partition(";")[0].partition(":")[0] if found else ""
+    plain = unquote(user)
+    return plain if plain.isprintable() else user
 
 
 def request_uri(message: str) -> str:

@@ -147,6 +147,8 @@ class SipSettings:
     """Seconds (1 to 3,600) that a refused peer is asked to wait."""
     answer_timeout_s: float = 40.0
     """Longest wait (1 to 180 s) for an answer of ours to be acknowledged with media."""
+    ack_timeout_s: float = 32.0
+    """Longest wait (1 to 64 s) for the ACK of our answer; RFC 3261 section 13.3.1.4 says 32."""
     unknown: UnknownSource = UnknownSource.REFUSE
     """What a source without a trunk gets."""
     scanners: tuple[str, ...] = (
@@ -173,6 +175,7 @@ class SipSettings:
         _span("max_calls", self.max_calls, 1, 2_000)
         _span("retry_after_s", self.retry_after_s, 1, 3_600)
         _span("answer_timeout_s", self.answer_timeout_s, 1, 180)
+        _span("ack_timeout_s", self.ack_timeout_s, 1, 64)
         _span("log_level", self.log_level, 0, 4)
         _codecs(self.codecs)
         if not self.codecs:

@@ -229,11 +229,11 @@ class Phone:
         self.wire = Wire(transport, target)
         self.rtp = Rtp()
         self.called = called
-        self._uri = f"sip:{called}@{target[0]}:{target[1]}"
+        self.target_uri = f"sip:{called}@{target[0]}:{target[1]}"
         self._call_id = secrets.token_hex(8)
         self._tag = secrets.token_hex(4)
-        self._to = f"<{self._uri}>"
-        self._contact = self._uri
+        self._to = f"<{self.target_uri}>"
+        self._contact = self.target_uri
         self._cseq = itertools.count(1)
         self._invite: tuple[int, str] = (0, "")
         self._version = 1

@@ -17,7 +17,6 @@ from typing import Any
 from callers.sipp import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-ARGS = ["-m", "tests.live.sip.gateway"]
 _START_S = 20.0
 
 
@@ -25,18 +24,20 @@ class GatewayProcess:
     """A running gateway. A context manager that leaves no process behind."""
 
     def __init__(self, **settings: object) -> None:
-        first = settings.pop("rtp_first_port", None) or free_port()
+        first = free_port()
+        while first > 64_000:
+            first = free_port()
         values = {
             "udp_port": 0,
             "max_calls": 50,
             "rtp_first_port": first,
-            "rtp_last_port": min(int(str(first)) + 999, 65_535),
+            "rtp_last_port": first + 999,
             **settings,
         }
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._kept: list[dict[str, Any]] = []
         self.process = subprocess.Popen(
-            [sys.executable, *ARGS, json.dumps(values)],
+            [sys.executable, "-m", "tests.live.sip.gateway", json.dumps(values)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -94,6 +95,15 @@ class GatewayProcess:
                 return report
             self._kept.append(report)
 
+    def drain(self, seconds: float) -> list[dict[str, Any]]:
+        """Every report kept so far and to come for this long; none of them is kept."""
+        until = time.monotonic() + seconds
+        reports, self._kept = self._kept, []
+        while (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                reports.append(self._events.get(timeout=left))
+        return reports
+
     def stats(self) -> dict[str, Any]:
         """Its counters now."""
         self.command("stats")
@@ -112,9 +122,13 @@ class GatewayProcess:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
+    def errors_seen(self) -> list[str]:
+        """Lines of its log that tell of errors."""
+        return [line for line in self._errors if "[error" in line or "Traceback" in line]
+
     def errors(self) -> str:
         """The end of what it wrote to standard error."""
-        return "".join(self._errors[-400:])
+        return "".join(self._errors[-40:])
 
     def _end(self) -> int:
         with contextlib.suppress(OSError, ValueError):

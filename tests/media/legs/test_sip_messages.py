@@ -60,6 +60,8 @@ def test_request_parts() -> None:
         ("<sip:alice:secret@h>", "alice"),
         ("<sip:host.only>", ""),
         ("tel:+4930;phone-context=x", "+4930"),
+        ("sip:reject-%34%304@h", "reject-404"),
+        ("sip:a%0D%0Ab@h", "a%0D%0Ab"),
         ("", ""),
     ],
 )

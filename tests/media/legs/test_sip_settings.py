@@ -43,6 +43,7 @@ def test_passwords_do_not_show_in_a_printed_trunk() -> None:
         ("session_expires_s", {"session_expires_s": 60}),
         ("session_min_s", {"session_min_s": 30}),
         ("answer_timeout_s", {"answer_timeout_s": 0.5}),
+        ("ack_timeout_s", {"ack_timeout_s": 0.0}),
         ("log_level", {"log_level": 5}),
         ("127.0.0", {"host": "127.0.0"}),
         ("trunks", {"trunks": (TrunkSettings(name="a"), TrunkSettings(name="a"))}),
