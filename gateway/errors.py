@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from engines.base import EngineBusy, EngineError, EngineFailed, EngineRefused, EngineTimeout
+from engines.registry import EngineMissing, UnknownEngine
 from gateway.agents.base import AgentError
 from gateway.problems import Problem, listing
 from media.legs.base import EndReason, LegError
@@ -102,6 +103,14 @@ class PortTaken(GatewayError):
     """An address we should listen on is not ours to have."""
 
 
+class PartFailed(GatewayError):
+    """A part that every call needs could not be made, or does not work now."""
+
+
+class FileUnfit(GatewayError):
+    """A file that somebody named cannot be used."""
+
+
 _OURS = Verdict(Fault.US, False, 500, 500, EndReason.INTERNAL_ERROR)
 _OPERATOR = Verdict(Fault.CONFIG, False, 500, 500, EndReason.INTERNAL_ERROR)
 _ENGINE = Verdict(Fault.BACKEND, True, 502, 503, EndReason.ENGINE_FAILED)
@@ -122,6 +131,8 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         AgentUnknown: Verdict(Fault.CONFIG, False, 404, 500, EndReason.INTERNAL_ERROR),
         CallUnknown: Verdict(Fault.CALLER, False, 404, 481, EndReason.REJECTED),
         PortTaken: _OPERATOR,
+        PartFailed: _OPERATOR,
+        FileUnfit: _OPERATOR,
         LegError: Verdict(Fault.BACKEND, False, 502, 500, EndReason.MEDIA_LOST),
         AgentError: Verdict(Fault.BACKEND, True, 502, 503, EndReason.DEAD_AIR),
         EngineError: _ENGINE,
@@ -129,6 +140,8 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         EngineTimeout: replace(_ENGINE, http_status=504),
         EngineFailed: _ENGINE,
         EngineRefused: Verdict(Fault.CONFIG, False, 400, 488, EndReason.ENGINE_FAILED),
+        UnknownEngine: replace(_OPERATOR, end_reason=EndReason.ENGINE_FAILED),
+        EngineMissing: replace(_OPERATOR, end_reason=EndReason.ENGINE_FAILED),
     }
 )
 """The only place that maps an error to its answer; the nearest class above an error decides."""

@@ -49,7 +49,7 @@ class TurnMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._hops = Histogram(
             "offhook_hop_seconds",
-            "Time that a turn spent in one hop of the path",
+            "What a hop added to the caller's wait; the hops of a turn add up to it",
             ["hop"],
             buckets=_HOP_BUCKETS,
             registry=registry,
@@ -66,7 +66,15 @@ class TurnMetrics:
             buckets=_BARGE_IN_BUCKETS,
             registry=registry,
         )
+        self._work = Histogram(
+            "offhook_hop_work_seconds",
+            "How long a hop's work took, done ahead of time or not",
+            ["hop"],
+            buckets=_HOP_BUCKETS,
+            registry=registry,
+        )
         self._by_name = {hop: self._hops.labels(hop) for hop in HOPS}
+        self._work_by_name = {hop: self._work.labels(hop) for hop in HOPS}
 
     def observe(self, hops: Mapping[str, float]) -> None:
         """One turn's ledger, in seconds: any of `HOPS`, `turn`, `barge_in`; raises `KeyError` for others."""
@@ -77,6 +85,11 @@ class TurnMetrics:
                 self._barge_in.observe(seconds)
             else:
                 self._by_name[hop].observe(seconds)
+
+    def observe_work(self, hops: Mapping[str, float]) -> None:
+        """How long each hop worked, in seconds; raises `KeyError` for what is none of `HOPS`."""
+        for hop, seconds in hops.items():
+            self._work_by_name[hop].observe(seconds)
 
 
 class CallMetrics:
@@ -132,9 +145,10 @@ class EngineMetrics:
 
 
 class Metrics:
-    """All metrics of one process, in a registry of the caller's choice."""
+    """All metrics of one process, in a registry of the caller's choice or one of their own."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
         self._registry = registry
         self.turns = TurnMetrics(registry)
         self.calls = CallMetrics(registry)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from engines.base import EngineBusy, EngineError, EngineRefused
+from engines.registry import EngineMissing, UnknownEngine
 from gateway import errors
 from gateway.agents.base import AgentError
 from gateway.errors import VERDICTS, Fault, GatewayError, verdict
@@ -20,9 +21,12 @@ def family(cls: type[BaseException]) -> Iterator[type[BaseException]]:
         yield from family(child)
 
 
-@pytest.mark.parametrize("root", [GatewayError, EngineError, LegError, AgentError])
+ROOTS = [GatewayError, EngineError, LegError, AgentError, UnknownEngine, EngineMissing]
+
+
+@pytest.mark.parametrize("root", ROOTS)
 def test_every_error_class_has_a_row(root: type[BaseException]) -> None:
-    homes = ("gateway.errors", "engines.base", "gateway.agents.base", "media.legs.base")
+    homes = ("gateway.errors", "engines.base", "engines.registry", "gateway.agents.base", "media.legs.base")
     missing = [cls.__name__ for cls in family(root) if cls.__module__ in homes and cls not in VERDICTS]
     assert missing == []
 

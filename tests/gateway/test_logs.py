@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +160,10 @@ def test_redaction_leaves_numbers_and_other_fields() -> None:
 _LOUD = {"info", "warning", "error", "exception", "critical", "fatal"}
 
 
+_NUMBER = re.compile(r"^len\(|[._]number$")
+"""Values that only count."""
+
+
 def loud_speech(source: str) -> list[int]:
     """Lines that log speech or keys above debug."""
     return [
@@ -169,7 +174,7 @@ def loud_speech(source: str) -> list[int]:
         and node.func.attr in _LOUD
         and "log" in ast.unparse(node.func.value).lower()
         and any(
-            keyword.arg in SPEECH_FIELDS and not ast.unparse(keyword.value).startswith("len(")
+            keyword.arg in SPEECH_FIELDS and not _NUMBER.search(ast.unparse(keyword.value))
             for keyword in node.keywords
         )
     ]
@@ -189,4 +194,4 @@ def test_a_planted_offence_is_caught() -> None:
     assert loud_speech(
         "log.info('x', text=t)\nlog.debug('x', text=t)\nself._logger.error('x', digits=d)"
     ) == [1, 3]
-    assert loud_speech("log.info('x', turn=1, digits=len(d))\nother.info('x', text=t)") == []
+    assert loud_speech("log.info('x', digits=len(d), reply=r.number)\nother.info('x', text=t)") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
+from gateway.calls.timings import Hop
 from gateway.metrics import HOPS, Metrics
 
 
@@ -23,6 +24,16 @@ def test_a_turns_ledger_is_observed_hop_by_hop(registry: CollectorRegistry) -> N
     assert registry.get_sample_value("offhook_turn_seconds_bucket", {"le": "0.4"}) == 1
     assert registry.get_sample_value("offhook_barge_in_seconds_bucket", {"le": "0.08"}) == 0
     assert registry.get_sample_value("offhook_barge_in_seconds_bucket", {"le": "0.1"}) == 1
+
+
+def test_work_that_was_done_ahead_is_observed_apart(registry: CollectorRegistry) -> None:
+    Metrics(registry).turns.observe_work({"asr_final": 0.3})
+    assert registry.get_sample_value("offhook_hop_work_seconds_sum", {"hop": "asr_final"}) == 0.3
+    assert registry.get_sample_value("offhook_hop_seconds_sum", {"hop": "asr_final"}) == 0
+
+
+def test_the_hops_are_those_of_the_ledger() -> None:
+    assert HOPS == tuple(Hop)
 
 
 def test_an_unknown_hop_is_an_error(registry: CollectorRegistry) -> None:
@@ -81,6 +92,13 @@ def test_the_text_follows_what_the_asker_accepts(registry: CollectorRegistry) ->
     assert metrics.render("application/openmetrics-text; version=1.0.0")[1].startswith(
         "application/openmetrics"
     )
+
+
+def test_without_a_registry_each_has_its_own() -> None:
+    first, second = Metrics(), Metrics()
+    first.calls.refused("full")
+    assert b'reason="full"' in first.render()[0]
+    assert b'reason="full"' not in second.render()[0]
 
 
 def test_no_metric_is_labelled_by_call(registry: CollectorRegistry) -> None:
