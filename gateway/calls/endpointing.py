@@ -8,7 +8,7 @@ that verdict into a delay, counted from the true end of speech:
                  end of speech
 
 A caller who pauses in mid-turn is given more time from then on, up to the next verdict's delay; every turn
-that ends without a resumption takes some of it back.
+without a pause takes some of it back.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Endpointer:
     def __init__(self, settings: EndpointSettings) -> None:
         self._settings = settings
         self._patience = 0.0
+        self._has_paused = False
 
     def delay(self, text: str | None) -> float:
         """Seconds from the end of speech to the end of the turn; `text` is None while nothing is known."""
@@ -82,10 +83,13 @@ class Endpointer:
         """The caller fell silent for so long and went on with the same turn."""
         wanted = max(0.0, seconds) * self._settings.margin
         self._patience = min(max(self._patience, wanted), self._settings.unfinished)
+        self._has_paused = True
 
     def turn_ended(self) -> None:
-        """A turn ended and was not taken up again."""
-        self._patience *= self._settings.forgetting
+        """A turn is over; one without a pause takes some of the patience back."""
+        if not self._has_paused:
+            self._patience *= self._settings.forgetting
+        self._has_paused = False
 
 
 def judge(text: str) -> Verdict:
@@ -100,9 +104,10 @@ def judge(text: str) -> Verdict:
         return Verdict.UNFINISHED
     if dictated := _dictated_digits(words):
         return Verdict.UNDECIDED if dictated >= _WHOLE_NUMBER else Verdict.UNFINISHED
-    if not stripped.endswith(_FULL_STOPS) or words[-1] in _MAY_LEAD_ON or " ".join(words) in _OPENERS:
-        return Verdict.UNDECIDED
-    return Verdict.DONE
+    stopped = stripped.endswith(_FULL_STOPS)
+    if words[-1] in _MAY_LEAD_ON:
+        return Verdict.UNDECIDED if stopped else Verdict.UNFINISHED
+    return Verdict.DONE if stopped and " ".join(words) not in _OPENERS else Verdict.UNDECIDED
 
 
 def _words(text: str) -> list[str]:

@@ -291,13 +291,11 @@ class EndCall:
     reason: EndReason
 
 
-TurnAction: TypeAlias = (
-    OpenSegment
-    | DecodeEarly
-    | GoOnHearing
-    | CommitTurn
-    | DropSegment
-    | PrepareReply
+HearingAction: TypeAlias = OpenSegment | DecodeEarly | GoOnHearing | CommitTurn | DropSegment
+"""Orders to the recogniser."""
+
+SpeakingAction: TypeAlias = (
+    PrepareReply
     | ReleaseReply
     | StartReply
     | StopReply
@@ -308,5 +306,7 @@ TurnAction: TypeAlias = (
     | SayFiller
     | Duck
     | Unduck
-    | EndCall
 )
+"""Orders to the speaker and the playout."""
+
+TurnAction: TypeAlias = HearingAction | SpeakingAction | EndCall

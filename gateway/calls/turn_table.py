@@ -167,6 +167,7 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         SpeechEnded: IGNORED,
         DtmfReceived: IGNORED,
         AsrLost: IGNORED,
+        HangUpAsked: IGNORED,
         PlayoutStarted: IGNORED,
         ReplyVoiced: row(reply.voiced),
         LegHeld: row(guard.goodbye_said, ENDED),

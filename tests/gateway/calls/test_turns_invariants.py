@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from engines.base import Transcript
@@ -76,6 +77,7 @@ class AnyCall(RuleBasedStateMachine):
         self.live: int | None = None
         self.stopped: set[int] = set()
         self.ends: list[EndReason] = []
+        self.once: set[tuple[int, str]] = set()
 
     @initialize(policy=st.sampled_from(BargeIn), speculate=st.booleans(), resume=st.booleans())
     def answer_the_call(self, policy: BargeIn, speculate: bool, resume: bool) -> None:
@@ -126,6 +128,12 @@ class AnyCall(RuleBasedStateMachine):
     )
     def reply(self, kind: str, back: int) -> None:
         number = max(self.numbers) - back
+        if number in self.prepared and kind in ("voiced", "started", "drained", "empty"):
+            return
+        if (number, kind) in self.once or (kind == "empty" and (number, "voiced") in self.once):
+            return
+        if kind in ("voiced", "started", "empty"):
+            self.once.add((number, kind))
         self.feed(
             {
                 "voiced": ReplyVoiced(number),

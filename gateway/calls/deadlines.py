@@ -1,0 +1,30 @@
+"""Deadlines on progress: every item of a stream has to come in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def paced(source: AsyncIterator[T], first: float, gap: float) -> AsyncGenerator[T, None]:
+    """The items of `source`: the first within `first` seconds, each further one within `gap`.
+
+    Raises `TimeoutError` for a late one. The time that the reader takes does not count. Close it
+    (`aclosing`), and the source is closed with it.
+    """
+    limit = first
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(limit):
+                    item = await anext(source)
+            except StopAsyncIteration:
+                return
+            yield item
+            limit = gap
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()

@@ -1,0 +1,112 @@
+"""One reply on its way from the agent to the caller: its text as it comes, and how far it got."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from gateway.agents.base import UserTurn
+from gateway.calls.heard import HeardTracker
+from gateway.calls.timings import ReplyStamps
+from gateway.calls.turn_events import Fault
+
+LONGEST_SCRIPT = 400
+"""Sentences; an agent that says more is not listened to any further."""
+
+
+class Script:
+    """What the agent says, sentence by sentence, as it comes. May be read again after an interruption."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+        self.finished = False
+        self.hang_up = False
+        """The agent wants the call to end after it."""
+        self.fault: Fault | None = None
+        """Why it ends early."""
+        self._grown = asyncio.Event()
+
+    def add(self, sentences: list[str]) -> None:
+        """More of it. Raises `OverflowError` when it has grown too long."""
+        self.sentences += sentences
+        self._grown.set()
+        if len(self.sentences) > LONGEST_SCRIPT:
+            raise OverflowError(f"a reply of more than {LONGEST_SCRIPT} sentences")
+
+    def finish(self, fault: Fault | None = None) -> None:
+        """No more of it will come."""
+        self.fault = fault
+        self.finished = True
+        self._grown.set()
+
+    async def read(self, index: int) -> AsyncIterator[tuple[int, str]]:
+        """The sentences from `index` on, those that are still to come included. One reader at a time."""
+        while True:
+            while index < len(self.sentences):
+                yield index, self.sentences[index]
+                index += 1
+            if self.finished:
+                return
+            self._grown.clear()
+            await self._grown.wait()
+
+
+@dataclass(slots=True)
+class Reply:
+    """One attempt to let the caller hear a script. A reply that goes on after a cut is another attempt."""
+
+    number: int
+    turn: UserTurn | None
+    """What it answers; None for a phrase of our own."""
+    script: Script
+    tracker: HeardTracker
+    first: int = 0
+    """The sentence of the script it begins with."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it may sound; a prepared reply waits for it before its first sample."""
+    mouth: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a sentence is spoken, so that a filler never falls into one."""
+    stamps: ReplyStamps = field(default_factory=ReplyStamps)
+    reader: asyncio.Task[None] | None = None
+    """Agent → script."""
+    speakers: set[asyncio.Task[None]] = field(default_factory=set)
+    """Script → playout, and a filler perhaps."""
+    voiced: bool = False
+    """A sample of its own, no filler, was queued."""
+    sounding: bool = False
+    """Its first packet was sent, and it was neither cut nor heard out."""
+    sent: int | None = None
+    """Samples that were sent, once it is over."""
+    complete: bool = False
+    """The caller heard it to its end."""
+
+    def silence(self) -> None:
+        """Stop making sound of it; its text may still grow."""
+        for task in self.speakers:
+            task.cancel()
+        self.speakers.clear()
+        self.sounding = False
+
+    def abandon(self) -> None:
+        """Stop all work on it."""
+        self.silence()
+        if self.reader is not None:
+            self.reader.cancel()
+
+    @property
+    def next_index(self) -> int:
+        """The first sentence that was not heard to its end."""
+        return self.tracker.at(self.sent or 0).next_index
+
+    @property
+    def heard(self) -> str:
+        """The agent's words that the caller heard, earlier attempts included."""
+        here = self.tracker.at(self.sent or 0).text
+        return " ".join([*self.script.sentences[: self.first], *([here] if here else [])])
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it makes sense to go on: something is left, and the caller was not asked just now."""
+        left = self.next_index < len(self.script.sentences) or not self.script.finished
+        return left and not self.heard.endswith("?")

@@ -1,0 +1,292 @@
+"""What is said in one call: agent → sentences → voice → playout, one numbered reply after another.
+
+    agent.reply(turn) ── _read ──> Script ── _speak ──> tts.speak(sentence) ──> playout.write(pcm, number)
+
+Reading the agent and speaking are two tasks, so that the agent's next sentence is on its way while the voice
+works on this one, and so that a reply that was cut can go on: its script is kept, and is spoken again from
+the sentence where it was cut, under a new number. A prepared reply runs the same code up to a gate that
+stands before its first sample.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from engines.base import EngineError, SpeechChunk, Tts, TtsOptions
+from engines.text import SentenceSplitter
+from gateway.agents.base import Agent, AgentError, HangUp, Say, UserTurn
+from gateway.calls.deadlines import paced
+from gateway.calls.heard import HeardTracker
+from gateway.calls.replies import Reply, Script
+from gateway.calls.settings import DeadlineSettings
+from gateway.calls.timings import ReplyStamps
+from gateway.calls.turn_events import (
+    Fault,
+    HangUpAsked,
+    ReplyCut,
+    ReplyEmpty,
+    ReplyFailed,
+    ReplyVoiced,
+    TurnEvent,
+)
+from media.clock import now
+from media.frame import Pcm
+from media.legs.base import Playout, PlayoutDrained, PlayoutStarted
+
+ROOM_WAIT = 0.1
+"""Seconds before samples that found the playout full are offered again."""
+
+
+Work: TypeAlias = Callable[[], Coroutine[None, None, None]]
+
+
+class SpeakerEvents(Protocol):
+    """Whom the speaker tells. Both are called on the loop, and may call the speaker back."""
+
+    def feed(self, event: TurnEvent) -> None:
+        """Something the turn-taker has to know."""
+
+    def saying(self, reply: Reply, sentence: str) -> None:
+        """A sentence begins to be queued for the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakingVoice:
+    """A voice as this call uses it."""
+
+    tts: Tts
+    options: TtsOptions
+    deadlines: DeadlineSettings
+
+
+class Speaker:
+    """Makes replies, lets them sound, silences them, as told. Orders return at once; tasks do the work."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        voice: SpeakingVoice,
+        playout: Playout,
+        tasks: asyncio.TaskGroup,
+        events: SpeakerEvents,
+        log: Any,
+    ) -> None:
+        self._agent = agent
+        self._voice = voice
+        self._playout = playout
+        self._tasks = tasks
+        self._events = events
+        self._log = log
+        self._replies: dict[int, Reply] = {}
+        self._gain = 1.0
+
+    # ------------------------------------------------------------------------------------------ orders
+
+    def prepare(self, number: int, turn: UserTurn) -> Reply:
+        """Ask the agent and make the first sounds ready, in silence."""
+        reply = self._new(number, turn, Script())
+        reply.stamps.asked = now()
+        reply.reader = self._spawn(lambda: self._read(reply, turn), reply, "read")
+        self._begin(reply)
+        return reply
+
+    def release(self, number: int) -> Reply:
+        """Let a prepared reply sound."""
+        reply = self._replies[number]
+        reply.released.set()
+        return reply
+
+    def say(self, number: int, text: str) -> None:
+        """Say a phrase of our own."""
+        reply = self._new(number, None, Script())
+        reply.script.add([text] if text else [])
+        reply.script.finish()
+        reply.released.set()
+        self._begin(reply)
+
+    def fill(self, number: int, text: str) -> None:
+        """Say a phrase ahead of what the agent will say."""
+        reply = self._replies[number]
+        if text:
+            self._speak_in(reply, lambda: self._speak_sentence(reply, text, None), "fill")
+
+    def stop(self, number: int) -> bool:
+        """Silence a reply, now; it may be resumed. Returns whether it was sounding."""
+        reply = self._replies[number]
+        sounding = self._silence(reply)
+        self._events.feed(ReplyCut(number, reply.resumable))
+        return sounding
+
+    def resume(self, number: int, stopped: int) -> None:
+        """Go on with a stopped reply, from the sentence where it was cut."""
+        old = self._replies.pop(stopped)
+        reply = self._new(number, old.turn, old.script, first=old.next_index)
+        reply.reader = old.reader
+        reply.released.set()
+        self._begin(reply)
+
+    def close(self, number: int) -> tuple[Reply, bool]:
+        """A reply is over: tell the agent what was heard. Returns it, and whether it was sounding."""
+        reply = self._replies.pop(number)
+        sounding = self._silence(reply)
+        reply.abandon()
+        if reply.turn is not None:
+            self._agent.heard(reply.turn, reply.heard, complete=reply.complete)
+        return reply, sounding
+
+    def drop(self, number: int) -> None:
+        """A reply never was."""
+        reply = self._replies.pop(number)
+        self._silence(reply)
+        reply.abandon()
+
+    def level(self, gain: float) -> None:
+        """Play what sounds at this level; the next reply is at full level again."""
+        self._gain = gain
+        self._playout.duck(gain)
+
+    def abandon_all(self) -> None:
+        """The call is over."""
+        for number in list(self._replies):
+            self.drop(number)
+
+    # ---------------------------------------------------------------------------- what the playout says
+
+    def started(self, event: PlayoutStarted) -> Reply | None:
+        """The first packet of a reply was sent; None when that reply is over."""
+        if reply := self._replies.get(event.reply):
+            reply.sounding = True
+        return reply
+
+    def drained(self, event: PlayoutDrained) -> None:
+        """The last packet of a reply was sent."""
+        if (reply := self._replies.get(event.reply)) and reply.sent is None:
+            reply.sounding = False
+            reply.sent = event.samples
+            reply.complete = reply.script.finished and reply.script.fault is None
+
+    # ------------------------------------------------------------------------------------------- the path
+
+    async def _read(self, reply: Reply, turn: UserTurn) -> None:
+        """Agent → script."""
+        splitter = SentenceSplitter()
+        parts = self._agent.reply(turn) if turn.number else self._agent.greet()
+        limits = self._voice.deadlines
+        async with aclosing(paced(parts, limits.agent_first, limits.agent_next)) as pieces:
+            async for part in pieces:
+                match part:
+                    case Say(text):
+                        reply.stamps.first_text = reply.stamps.first_text or now()
+                        reply.script.add(splitter.push(text))
+                    case HangUp():
+                        reply.script.hang_up = True
+                        break
+        reply.script.add(splitter.flush())
+        reply.script.finish()
+
+    async def _speak(self, reply: Reply) -> None:
+        """Script → voice → playout, and what follows from its end."""
+        async for index, sentence in reply.script.read(reply.first):
+            await self._speak_sentence(reply, sentence, index)
+        await reply.released.wait()
+        if reply.script.hang_up:
+            self._events.feed(HangUpAsked(reply.number))
+        if reply.script.fault is not None:
+            self._events.feed(ReplyFailed(reply.number, reply.script.fault))
+        elif not reply.voiced:
+            reply.complete = True
+            self._events.feed(ReplyEmpty(reply.number))
+        if reply.voiced:
+            self._playout.finish()
+
+    async def _speak_sentence(self, reply: Reply, text: str, index: int | None) -> None:
+        """One sentence; `index` is None for a filler."""
+        async with reply.mouth:
+            own = index is not None
+            stamps = reply.stamps if own else ReplyStamps()
+            stamps.sentence = stamps.sentence or now()
+            limits = self._voice.deadlines
+            sound = self._voice.tts.speak(text, self._voice.options)
+            begun = False
+            async with aclosing(paced(sound, limits.tts_first, limits.tts_next)) as chunks:
+                async for chunk in chunks:
+                    stamps.first_pcm = stamps.first_pcm or now()
+                    await reply.released.wait()
+                    if not begun:
+                        begun = True
+                        reply.tracker.begin(text, index)
+                        self._events.saying(reply, text)
+                    await self._write(reply, chunk, own=own)
+            if begun:
+                reply.tracker.end()
+
+    async def _write(self, reply: Reply, chunk: SpeechChunk, *, own: bool) -> None:
+        """Queue a chunk for the caller; waits while the playout is full."""
+        reply.tracker.words(chunk.words)
+        rest: Pcm = chunk.pcm
+        while len(rest):
+            taken = self._playout.write(rest, reply.number)
+            reply.tracker.wrote(taken)
+            if taken and own and not reply.voiced:
+                reply.voiced = True
+                reply.stamps.queued = now()
+                self._events.feed(ReplyVoiced(reply.number))
+            rest = rest[taken:]
+            if len(rest):
+                await asyncio.sleep(ROOM_WAIT)
+
+    # -------------------------------------------------------------------------------------------- helpers
+
+    def _new(self, number: int, turn: UserTurn | None, script: Script, first: int = 0) -> Reply:
+        tracker = HeardTracker(self._voice.options.sample_rate, first)
+        reply = self._replies[number] = Reply(number, turn, script, tracker, first)
+        return reply
+
+    def _begin(self, reply: Reply) -> None:
+        self._speak_in(reply, lambda: self._speak(reply), "speak")
+
+    def _speak_in(self, reply: Reply, work: Work, name: str) -> None:
+        task = self._spawn(work, reply, name)
+        reply.speakers.add(task)
+        task.add_done_callback(reply.speakers.discard)
+
+    def _spawn(self, work: Work, reply: Reply, name: str) -> asyncio.Task[None]:
+        fail = self._reading_failed if name == "read" else self._speaking_failed
+        return self._tasks.create_task(self._guarded(work, reply, fail), name=f"{name} {reply.number}")
+
+    async def _guarded(self, work: Work, reply: Reply, fail: Callable[[Reply], None]) -> None:
+        """A reply that fails is an event, never an exception that ends the call."""
+        try:
+            await work()
+        except Exception as error:
+            bug = not isinstance(error, (AgentError, EngineError, TimeoutError, OverflowError))
+            self._log.warning("reply failed", reply=reply.number, error=type(error).__name__, exc_info=bug)
+            self._log.debug("reply failed", reply=reply.number, detail=str(error))
+            fail(reply)
+
+    def _reading_failed(self, reply: Reply) -> None:
+        """What the agent said so far is spoken; with nothing to speak, say at once that it failed."""
+        reply.script.finish(Fault.AGENT)
+        if not reply.script.sentences:
+            self._events.feed(ReplyFailed(reply.number, Fault.AGENT))
+
+    def _speaking_failed(self, reply: Reply) -> None:
+        reply.script.fault = Fault.TTS
+        self._events.feed(ReplyFailed(reply.number, Fault.TTS))
+        if reply.voiced:
+            self._playout.finish()
+
+    def _silence(self, reply: Reply) -> bool:
+        """Stop its sound, and learn how much of it was sent."""
+        sounding = reply.sounding
+        reply.silence()
+        if reply.sent is None:
+            reply.sent = self._playout.clear() if reply.tracker.written else 0
+        if self._gain != 1.0:
+            self._gain = 1.0
+            self._playout.duck(1.0, 0)
+        return sounding
