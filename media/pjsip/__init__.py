@@ -1,1 +1,1 @@
-"""The native half of a SIP leg: PJSIP, its pjsua2 binding and the frame bus. Built by `build.py`, see README.md."""
+"""The native half of a SIP leg: PJSIP, its pjsua2 binding and the frame bus. See README.md."""

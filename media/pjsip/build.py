@@ -56,7 +56,26 @@ PATCHES = [
         "frame->size = samples_count * BYTES_PER_SAMPLE;\n        frame->timestamp.u64 = 0;",
         "frame->size = samples_count * BYTES_PER_SAMPLE;\n        frame->timestamp.u64 = rtp_ts;",
     ),
+    # CVE-2026-57162: an INVITE with many a=crypto lines writes past this array. No release has the fix yet.
+    ("pjmedia/src/pjmedia/transport_srtp_sdes.c", "int tags[64];", "int tags[PJMEDIA_MAX_SDP_ATTR];"),
+    # CVE-2026-57161: so does a REGISTER answer with many Service-Route headers.
+    (
+        "pjsip/src/pjsua-lib/pjsua_acc.c",
+        "            uri[uri_cnt++] = h->name_addr.uri;",
+        "            if (uri_cnt == PJ_ARRAY_SIZE(uri))\n                return;\n"
+        "            uri[uri_cnt++] = h->name_addr.uri;",
+    ),
+    # CVE-2026-57160: a list header at the very end of a full packet.
+    (
+        "pjsip/src/pjsip/sip_msg.c",
+        "    copy_advance(p, (*hname));\n    *p++ = ':';\n    *p++ = ' ';",
+        "    copy_advance(p, (*hname));\n"
+        "    copy_advance_char_check(p, ':');\n    copy_advance_char_check(p, ' ');",
+    ),
 ]
+
+# The parsers face the network: what gets past their checks must end the process, not own it.
+HARDENED = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Wl,-z,relro,-z,now"]
 
 # What has to be on the machine: (pkg-config module or program, Debian package).
 PROGRAMS = [("g++", "g++"), ("make", "make"), ("swig", "swig"), ("pkg-config", "pkg-config")]
@@ -69,6 +88,7 @@ MODULES = [
     ("uuid", "uuid-dev"),
 ]
 
+SOURCE_SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".i", ".mak", ".in"}
 INCLUDES = ["pjlib", "pjlib-util", "pjnath", "pjmedia", "pjsip"]
 LIBS_DIR = "offhook_pjsip.libs"
 FRAMEBUS = ["frame_bus.cpp", "wire_transport.cpp", "leg_port.cpp", "pjsua_hooks.cpp", "module.cpp"]
@@ -149,7 +169,8 @@ def fetch_component(folder: Path) -> Path:
     apt = folder / "apt"
     for name in ("lists/partial", "archives/partial"):
         (apt / name).mkdir(parents=True, exist_ok=True)
-    (apt / "sources.list").write_text(f"deb-src [signed-by={DEBIAN_KEYRING}] {debian_mirror()} unstable main\n")
+    line = f"deb-src [signed-by={DEBIAN_KEYRING}] {debian_mirror()} unstable main\n"
+    (apt / "sources.list").write_text(line)
     private = [
         f"-oDir::Etc::sourcelist={apt / 'sources.list'}",
         "-oDir::Etc::sourceparts=/dev/null",
@@ -168,9 +189,10 @@ def fetch_component(folder: Path) -> Path:
         raise BuildError(f"Debian's {package} source has no {part} component any more")
     uri, name, signed = found.groups()
     if signed != COMPONENT_SHA256:
-        say(f"  note: Debian now has another {part} than the pinned one; taking it on the archive's signature")
+        say(f"  Debian now has another {part} than the pinned one; taken on the archive's signature")
     target = folder / name
-    run(["/usr/lib/apt/apt-helper", *private, "download-file", uri, str(target), f"SHA256:{signed}"], folder, log)
+    helper = ["/usr/lib/apt/apt-helper", *private, "download-file"]
+    run([*helper, uri, str(target), f"SHA256:{signed}"], folder, log)
     if file_sha256(target) != signed:
         raise BuildError(f"{name} does not match the package's signed checksum")
     shutil.rmtree(apt)
@@ -190,7 +212,7 @@ def local_source() -> Path | None:
 def checksum_of(source: Path) -> str:
     if source.is_file():
         return file_sha256(source)
-    files = (path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix in {".c", ".h", ".cpp", ".hpp", ".i", ".mak"})
+    files = (path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix in SOURCE_SUFFIXES)
     return sha256("".join(f"{path.relative_to(source)}:{file_sha256(path)}\n" for path in files).encode())
 
 
@@ -215,7 +237,8 @@ def obtain_source() -> tuple[Path, str]:
         say(f"source: {source.name}")
         return source, file_sha256(source)
     raise BuildError(
-        "no PJSIP source could be had:\n  " + "\n  ".join(refusals)
+        "no PJSIP source could be had:\n  "
+        + "\n  ".join(refusals)
         + f"\nFetch pjproject {VERSION} on another machine and name the tarball in PJPROJECT_SRC."
     )
 
@@ -231,7 +254,7 @@ def unpack(source: Path, tree: Path) -> None:
     text = (tree / "version.mak").read_text()
     found = ".".join(re.findall(r"PJ_VERSION_(?:MAJOR|MINOR)\s*:=\s*(\d+)", text))
     if found != VERSION:
-        raise BuildError(f"{source} is PJSIP {found}; this build is for {VERSION}. Name another in PJPROJECT_SRC.")
+        raise BuildError(f"{source} is PJSIP {found}, not {VERSION}. Name another in PJPROJECT_SRC.")
 
 
 # --- PJSIP and its binding ----------------------------------------------------------------------
@@ -250,7 +273,10 @@ def check_machine() -> None:
 
 
 def compile_flags(tree: Path) -> list[str]:
-    return ["-DPJ_AUTOCONF=1", "-DPJ_IS_BIG_ENDIAN=0", "-DPJ_IS_LITTLE_ENDIAN=1", *(f"-I{tree / name / 'include'}" for name in INCLUDES)]
+    """How PJSIP's own pkg-config file says to compile against it, and Python's headers."""
+    endian = ["-DPJ_IS_BIG_ENDIAN=0", "-DPJ_IS_LITTLE_ENDIAN=1"]
+    folders = [*(tree / name / "include" for name in INCLUDES), sysconfig.get_path("include")]
+    return ["-DPJ_AUTOCONF=1", *endian, *(f"-I{folder}" for folder in folders)]
 
 
 def patch(tree: Path) -> None:
@@ -267,11 +293,17 @@ def patch(tree: Path) -> None:
 
 
 def build_libraries(tree: Path, log: Path) -> None:
-    flags = "-O2 -g0 -fPIC -DNDEBUG"
+    flags = f"-O2 -g0 -fPIC -DNDEBUG {' '.join(HARDENED[:2])}"
     # The linker writes LD_RUN_PATH into each library: they find each other wherever they lie.
     rpath = {"LD_RUN_PATH": "$ORIGIN"}
     say("1/4 configuring PJSIP …")
-    command = ["./aconfigure", *CONFIGURE, f"CFLAGS={flags}", f"CXXFLAGS={flags}", "LDFLAGS=-Wl,--as-needed"]
+    command = [
+        "./aconfigure",
+        *CONFIGURE,
+        f"CFLAGS={flags}",
+        f"CXXFLAGS={flags}",
+        f"LDFLAGS=-Wl,--as-needed {HARDENED[2]}",
+    ]
     run(command, tree, log, **rpath)
     jobs = os.cpu_count() or 1
     say(f"2/4 compiling PJSIP ({jobs} jobs) …")
@@ -284,17 +316,18 @@ def build_binding(tree: Path, log: Path) -> None:
     swig = tree / "pjsip-apps/src/swig"
     includes = [f"-I{tree / name / 'include'}" for name in INCLUDES]
     out = swig / "python"
-    run(["swig", *includes, "-w312", "-c++", "-threads", "-python", "-o", str(out / "wrap.cpp"), "pjsua2.i"], swig, log)
-    link_extension("_pjsua2", [out / "wrap.cpp"], tree, out, log, ["-O1", "-w"])
+    command = ["swig", *includes, "-w312", "-c++", "-threads", "-python", "-o", str(out / "wrap.cpp")]
+    run([*command, "pjsua2.i"], swig, log)
+    extension("_pjsua2", [out / "wrap.cpp"], tree, out, log, ["-O1", "-w"])
 
 
-def link_extension(name: str, sources: list[Path], tree: Path, out: Path, log: Path, flags: list[str]) -> Path:
+def extension(name: str, sources: list[Path], tree: Path, out: Path, log: Path, flags: list[str]) -> Path:
     """Compiles one Python extension against the libraries in `tree` (or its kept copy)."""
-    target = out / (name + sysconfig.get_config_var("EXT_SUFFIX"))
+    target = out / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     libs = sorted({path.parent for path in tree.glob("**/lib*.so.2")})
     search = [flag for folder in libs for flag in (f"-L{folder}", f"-Wl,-rpath-link,{folder}")]
     needed = ["-lpjsua2", "-lpjsua", "-lpjsip-simple", "-lpjsip", "-lpjmedia", "-lpjlib-util", "-lpj"]
-    common = ["-std=c++20", "-g0", "-fPIC", "-DNDEBUG", f"-I{sysconfig.get_path('include')}", *compile_flags(tree), *flags]
+    common = ["-std=c++20", "-g0", "-fPIC", "-DNDEBUG", *HARDENED, *compile_flags(tree), *flags]
     objects = []
     running = []
     for source in sources:
@@ -355,7 +388,7 @@ def pybind11_include() -> str:
         say(f"fetching {PYBIND11} …")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(private), PYBIND11]
         if subprocess.run(pip).returncode:
-            raise BuildError(f"cannot fetch pybind11; install it: {sys.executable} -m pip install '{PYBIND11}'")
+            raise BuildError(f"pybind11 is missing: {sys.executable} -m pip install '{PYBIND11}'")
     return str(private / "pybind11" / "include")
 
 
@@ -363,16 +396,17 @@ def framebus(kept: Path, out: Path) -> Path:
     say("4/4 compiling the frame bus …")
     out.mkdir(parents=True, exist_ok=True)
     flags = ["-O2", "-fvisibility=hidden", "-Wall", "-Wextra", f"-I{pybind11_include()}"]
-    return link_extension("framebus", [HERE / name for name in FRAMEBUS], kept, out, out / "framebus.log", flags)
+    sources = [HERE / name for name in FRAMEBUS]
+    return extension("framebus", sources, kept, out, out / "framebus.log", flags)
 
 
-def write_wheel(kept: Path, extension: Path, version: str, folder: Path) -> Path:
+def write_wheel(kept: Path, bus: Path, version: str, folder: Path) -> Path:
     tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     info = f"offhook_pjsip-{version}.dist-info"
     wheel = folder / f"offhook_pjsip-{version}-{tag}-{tag}-{platform}.whl"
-    members: dict[str, bytes] = {"pjsua2.py": (kept / "pjsua2.py").read_bytes(), extension.name: extension.read_bytes()}
-    for path in [*kept.glob("_pjsua2*.so"), HERE / "framebus.pyi"]:
+    members: dict[str, bytes] = {}
+    for path in [kept / "pjsua2.py", *kept.glob("_pjsua2*.so"), bus, HERE / "framebus.pyi"]:
         members[path.name] = path.read_bytes()
     for library in sorted((kept / LIBS_DIR).glob("*.so.2")):
         members[f"{LIBS_DIR}/{library.name}"] = library.read_bytes()
@@ -384,8 +418,8 @@ def write_wheel(kept: Path, extension: Path, version: str, folder: Path) -> Path
         f"Requires-Python: =={sys.version_info.major}.{sys.version_info.minor}.*\nRequires-Dist: numpy\n"
     ).encode()
     members[f"{info}/WHEEL"] = (
-        f"Wheel-Version: 1.0\nGenerator: offhook\nRoot-Is-Purelib: false\nTag: {tag}-{tag}-{platform}\n".encode()
-    )
+        f"Wheel-Version: 1.0\nGenerator: offhook\nRoot-Is-Purelib: false\nTag: {tag}-{tag}-{platform}\n"
+    ).encode()
     record = f"{info}/RECORD"
     rows = [f"{name},sha256={_urlsafe(data)},{len(data)}" for name, data in members.items()]
     members[record] = "\n".join([*rows, f"{record},,", ""]).encode()
@@ -413,7 +447,8 @@ def key(*parts: str, files: Iterable[Path] = ()) -> str:
 def build() -> Path:
     """The wheel for the present inputs, from the cache where it is there."""
     source, checksum = obtain_source()
-    compiler = subprocess.run(["g++", "-dumpfullversion", "-dumpmachine"], capture_output=True, text=True).stdout
+    version = ["g++", "-dumpfullversion", "-dumpmachine"]
+    compiler = subprocess.run(version, capture_output=True, text=True).stdout if shutil.which("g++") else ""
     abi = str(sysconfig.get_config_var("SOABI"))
     base = key(checksum, abi, compiler, files=[HERE / "config_site.h", Path(__file__).resolve()])
     native = [*sorted(HERE.glob("*.hpp")), *sorted(HERE.glob("*.cpp")), HERE / "framebus.pyi"]
@@ -428,8 +463,8 @@ def build() -> Path:
         say("1-3/4 PJSIP and its binding: from the cache")
     else:
         pjsip(source, kept)
-    extension = framebus(kept, folder / "build")
-    wheel = write_wheel(kept, extension, f"{VERSION}.0+{full[:8]}", folder)
+    bus = framebus(kept, folder / "build")
+    wheel = write_wheel(kept, bus, f"{VERSION}.0+{full[:8]}", folder)
     shutil.rmtree(folder / "build")
     return wheel
 
@@ -442,9 +477,11 @@ def install(wheel: Path) -> None:
             return
     except importlib.metadata.PackageNotFoundError:
         pass
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", str(wheel)]
-    if importlib.util.find_spec("pip") is None:
-        command = ["uv", "pip", "install", "--quiet", "--no-deps", "--reinstall", "--python", sys.executable, str(wheel)]
+    options = ["install", "--quiet", "--no-deps", "--force-reinstall", str(wheel)]
+    if importlib.util.find_spec("pip"):
+        command = [sys.executable, "-m", "pip", *options]
+    else:
+        command = ["uv", "pip", *options, "--python", sys.executable]
     if subprocess.run(command).returncode:
         raise BuildError(f"could not install the wheel; it is at {wheel}")
     say(f"installed offhook-pjsip {wanted} for {sys.executable}")
@@ -454,9 +491,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Environment: PJPROJECT_SRC names a local PJSIP tarball or tree; OFFHOOK_CACHE moves the cache.",
+        epilog="PJPROJECT_SRC names a local PJSIP tarball or tree; OFFHOOK_CACHE moves the cache.",
     )
-    parser.add_argument("--install", action="store_true", help="install the wheel for the running interpreter")
+    parser.add_argument("--install", action="store_true", help="into the running interpreter's environment")
     parser.add_argument("--wheel-dir", type=Path, metavar="DIR", help="copy the wheel there")
     options = parser.parse_args()
     try:

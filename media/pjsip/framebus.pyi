@@ -36,11 +36,13 @@ TICK_BOUNDS_US: Final[tuple[int, ...]]
 """Upper bounds of tick_histogram()'s classes; a last class takes the rest."""
 
 class FrameBus:
-    def __init__(self, max_legs: int = 4096, rx_seconds: float = 2.0, playout_seconds: float = 600.0) -> None: ...
+    def __init__(
+        self, max_legs: int = 4096, rx_seconds: float = 2.0, playout_seconds: float = 600.0
+    ) -> None: ...
     def fileno(self) -> int:
         """An eventfd, readable when poll() or events() has something; signalled at most once per tick."""
     def install(self) -> None:
-        """Hooks pjsua and starts the media clock. After Endpoint.libInit(), before any call, from a PJSIP thread."""
+        """Hooks pjsua and starts the media clock. After libInit() and in its thread, before any call."""
     def wakeup(self) -> None:
         """Makes a thread that is blocked in Endpoint.libHandleEvents() return at once. From any thread."""
     def open(self) -> int: ...
@@ -58,8 +60,8 @@ class FrameBus:
     def write(self, leg: int, pcm: NDArray[np.int16] | bytes | bytearray | memoryview, reply: int) -> int:
         """Appends reply audio at the leg's rate; returns the samples accepted.
 
-        A higher reply number ends the reply before it. A reply that was cleared, finished or overtaken is stale:
-        nothing is accepted, and it is counted.
+        A higher reply number ends the reply before it. A reply that was cleared, finished or overtaken is
+        stale: nothing is accepted, and it is counted.
         """
     def mark(self, leg: int, mark: int) -> None: ...
     def finish(self, leg: int) -> bool:

@@ -1,0 +1,187 @@
+"""The smallest gateway on the frame bus: a process of its own, because PJSIP is one per process.
+
+Answers every call. Mode `echo` writes back what it hears; mode `recite` says TEXT from the start.
+Commands come as lines on standard input, reports leave as JSON lines on standard output:
+`clear` and `state` report on the newest leg, `wake` on the event loop, `quit` on everything.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import select
+import sys
+import threading
+import time
+from typing import Any
+
+import framebus
+import numpy as np
+import pjsua2 as pj
+
+from callers.g711 import ulaw_decode
+
+HOST = "127.0.0.1"
+RATE = 8000
+RECITED_SECONDS = 20
+
+
+def recitation() -> bytes:
+    """µ-law codes that differ everywhere; 0x7f is left out because it decodes to the same sample as 0xff."""
+    codes = np.random.default_rng(7).integers(0, 256, RATE * RECITED_SECONDS, dtype=np.uint8)
+    return bytes(np.where(codes == 0x7F, 0xFE, codes))
+
+
+class Call(pj.Call):  # type: ignore[misc]
+    def __init__(self, account: pj.Account, call_id: int, gateway: Gateway) -> None:
+        super().__init__(account, call_id)
+        self.gateway = gateway
+        self.leg = gateway.bus.open()
+        gateway.bus.bind(self.leg, call_id)
+        gateway.calls[self.leg] = self
+
+    def onCallState(self, _prm: pj.OnCallStateParam) -> None:
+        if self.getInfo().state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self.gateway.close(self.leg)
+
+
+class Account(pj.Account):  # type: ignore[misc]
+    gateway: Gateway
+
+    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
+        answer = pj.CallOpParam()
+        answer.statusCode = 200
+        Call(self, prm.callId, self.gateway).answer(answer)
+
+
+class Gateway:
+    def __init__(self, mode: str, first_rtp_port: int) -> None:
+        self.mode = mode
+        self.bus = framebus.FrameBus(256, playout_seconds=60.0)
+        self.calls: dict[int, Call] = {}
+        self.gone: list[Call] = []
+        self.closed_stats: list[dict[str, int]] = []
+        self.events: list[tuple[int, ...]] = []
+        self.frames: list[dict[str, Any]] = []
+        self.commands: queue.Queue[str] = queue.Queue()
+        self.stopping = False
+        self.endpoint = pj.Endpoint()
+        self._start(first_rtp_port)
+
+    def _start(self, first_rtp_port: int) -> None:
+        config = pj.EpConfig()
+        config.uaConfig.threadCnt = 0
+        config.uaConfig.mainThreadOnly = True
+        config.uaConfig.maxCalls = 250
+        config.logConfig.level = config.logConfig.consoleLevel = 0
+        media = config.medConfig
+        media.clockRate = media.sndClockRate = RATE
+        media.audioFramePtime = 20
+        media.noVad = True
+        media.ecTailLen = 0
+        media.threadCnt = 1
+        media.maxMediaPorts = 256
+        media.jbInit, media.jbMinPre, media.jbMaxPre, media.jbMax = 20, 20, 200, 500
+        media.jbDiscardAlgo = pj.PJMEDIA_JB_DISCARD_PROGRESSIVE
+        self.endpoint.libCreate()
+        self.endpoint.libInit(config)
+        transport = pj.TransportConfig()
+        transport.boundAddress = HOST
+        bound = self.endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
+        self.endpoint.libStart()
+        self.bus.install()
+        for codec in self.endpoint.codecEnum2():
+            self.endpoint.codecSetPriority(codec.codecId, 128)
+        account = pj.AccountConfig()
+        account.idUri = f"sip:bus@{HOST}"
+        rtp = account.mediaConfig.transportConfig
+        rtp.boundAddress = HOST
+        rtp.port, rtp.portRange = first_rtp_port, 1000
+        self.account = Account()
+        self.account.gateway = self
+        self.account.create(account)
+        port = int(self.endpoint.transportGetInfo(bound).localName.rpartition(":")[2])
+        self.say("ready", port=port, codecs=[codec.codecId for codec in self.endpoint.codecEnum2()])
+
+    def say(self, report: str, **fields: Any) -> None:
+        sys.stdout.write(json.dumps({"report": report, **fields}) + "\n")
+        sys.stdout.flush()
+
+    def close(self, leg: int) -> None:
+        self.closed_stats.append(self.bus.stats(leg))
+        self.bus.close(leg)
+        self.gone.append(self.calls.pop(leg))  # not freed inside its own callback
+
+    # --- media thread ---
+
+    def media(self) -> None:
+        pcm = np.zeros((1024, 320), np.int16)
+        meta = np.zeros(1024, framebus.FRAME_DTYPE)
+        ready = select.poll()
+        ready.register(self.bus.fileno(), select.POLLIN)
+        while not self.stopping:
+            if not ready.poll(100):
+                continue
+            rows = self.bus.poll(pcm, meta)
+            for event in self.bus.events():
+                self.on_event(*event)
+            for row in range(rows):
+                self.on_frame(meta[row], pcm[row])
+
+    def on_event(self, leg: int, kind: int, reply: int, value: int, t_ns: int) -> None:
+        self.events.append((leg, kind, reply, value, t_ns))
+        if kind == framebus.ATTACHED and self.mode == "recite":
+            self.bus.write(leg, ulaw_decode(np.frombuffer(recitation(), np.uint8)), 1)
+
+    def on_frame(self, meta: np.void, pcm: np.ndarray[Any, Any]) -> None:
+        samples = int(meta["samples"])
+        frame = {name: int(meta[name]) for name in ("leg", "samples", "pts", "arrived_ns", "flags")}
+        self.frames.append({**frame, "middle": pcm[80:84].tolist()})
+        if self.mode == "echo" and not meta["flags"]:
+            try:
+                self.bus.write(frame["leg"], pcm[:samples], 1)
+            except ValueError:
+                pass  # closed meanwhile by the SIP thread
+
+    # --- SIP thread ---
+
+    def run(self) -> None:
+        threading.Thread(target=self._read_commands, daemon=True).start()
+        media = threading.Thread(target=self.media)
+        media.start()
+        while not self.stopping:
+            self.endpoint.libHandleEvents(1000)  # long on purpose: wakeup() must cut it short
+            while not self.commands.empty():
+                self.obey(self.commands.get())
+        media.join()
+        self.gone.clear()
+        self.endpoint.libDestroy()
+
+    def _read_commands(self) -> None:
+        for line in sys.stdin:
+            self.commands.put(line.strip())
+            self.asked = time.monotonic()
+            self.bus.wakeup()
+
+    def obey(self, command: str) -> None:
+        newest = max(self.calls, default=-1)
+        if command == "clear":
+            self.say("cleared", heard=self.bus.clear(newest))
+        elif command == "wake":
+            self.say("woke", after_ms=(time.monotonic() - self.asked) * 1000)
+        elif command == "state":
+            self.say("state", stats=self.bus.stats(newest), position=self.bus.position(newest))
+        elif command == "quit":
+            self.stopping = True
+            self.say(
+                "end",
+                events=self.events,
+                frames=self.frames,
+                totals=self.bus.totals(),
+                closed=self.closed_stats,
+                late=self.bus.tick_histogram().tolist()[0],
+            )
+
+
+if __name__ == "__main__":
+    Gateway(sys.argv[1], int(sys.argv[2])).run()

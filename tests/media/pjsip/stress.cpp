@@ -1,0 +1,277 @@
+// Races the frame bus's pure C++ parts against each other and checks the books afterwards.
+// Built and run under sanitizers by test_native_races.py. Usage: stress PART SECONDS SEED
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "frame_bus.hpp"
+
+using namespace framebus;
+using Clock = std::chrono::steady_clock;
+
+#define CHECK(condition, ...)                                            \
+  do {                                                                   \
+    if (!(condition)) {                                                  \
+      std::fprintf(stderr, "%s:%d: %s\n  ", __FILE__, __LINE__, #condition); \
+      std::fprintf(stderr, __VA_ARGS__);                                 \
+      std::fputc('\n', stderr);                                          \
+      std::exit(1);                                                      \
+    }                                                                    \
+  } while (0)
+
+namespace {
+
+std::vector<std::int16_t> serial(std::uint64_t from, std::uint64_t samples) {
+  std::vector<std::int16_t> pcm(samples);
+  for (std::uint64_t i = 0; i < samples; ++i) pcm[i] = static_cast<std::int16_t>(from + i);
+  return pcm;
+}
+
+struct Reply {
+  std::uint64_t first = 0, accepted = 0, heard = 0;
+  bool finished = false, cleared = false;
+};
+
+// One writer that writes, marks, finishes and clears at random; one player. Afterwards every
+// sample must have been sent or discarded, exactly as clear() said, and every mark reported once.
+void playout(double seconds, unsigned seed) {
+  PlayoutQueue queue(40'000);  // small, so that it wraps and runs full
+  std::atomic<bool> done{false};
+  std::vector<std::int16_t> sent;
+  std::map<std::int64_t, Reply> replies;
+  std::map<std::int64_t, int> marks_passed, marks_cleared;
+  std::map<std::int64_t, std::int64_t> started, drained;
+
+  std::thread player([&] {
+    std::mt19937 random(seed + 1);
+    std::int16_t frame[480];
+    for (bool last = false; !last;) {
+      last = done.load();
+      const unsigned samples = 80u << random() % 3;
+      const unsigned got = queue.play(frame, samples);
+      sent.insert(sent.end(), frame, frame + got);
+      queue.settle(
+          [&](Cue cue, std::int64_t reply, std::int64_t value) {
+            if (cue == Cue::begin) ++started[reply];
+            if (cue == Cue::finish) drained[reply] = value;
+            if (cue == Cue::mark) ++marks_passed[value];
+          },
+          [](std::int64_t, std::int64_t) {});
+      if (got == samples) last = false;
+      if (random() % 64 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 200));
+    }
+  });
+
+  std::mt19937 random(seed);
+  std::int64_t reply = 1, mark = 0;
+  std::uint64_t accepted = 0;
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  while (Clock::now() < end) {
+    const auto dice = random() % 100;
+    if (dice < 70) {
+      const auto pcm = serial(accepted, random() % 3000 + 1);
+      const auto took = queue.write(pcm.data(), pcm.size(), reply);
+      Reply& now = replies[reply];
+      if (now.accepted == 0) now.first = accepted;
+      now.accepted += took;
+      accepted += took;
+      if (took == 0) std::this_thread::yield();
+    } else if (dice < 85) {
+      if (queue.mark(mark)) ++mark;
+    } else if (dice < 93) {
+      if (queue.finish()) replies[reply].finished = true;
+      ++reply;
+    } else {
+      const auto cleared = queue.clear(INT64_MIN);
+      for (const auto& [of, number] : cleared.marks) ++marks_cleared[number];
+      if (auto found = replies.find(cleared.heard.reply); found != replies.end()) {
+        found->second.cleared = true;
+        found->second.heard = static_cast<std::uint64_t>(cleared.heard.samples);
+        for (auto later = std::next(found); later != replies.end(); ++later) later->second.cleared = true;
+      }
+      if (replies.count(reply) && replies[reply].accepted > 0)
+        CHECK(queue.write(serial(0, 10).data(), 10, reply) == 0, "reply %ld sounds after its clear()", reply);
+      ++reply;
+    }
+  }
+  queue.finish();
+  done = true;
+  player.join();
+
+  std::uint64_t at = 0;
+  for (auto& [number, now] : replies) {
+    const auto expected = now.cleared ? now.heard : now.accepted;
+    for (std::uint64_t i = 0; i < expected; ++i, ++at) {
+      CHECK(at < sent.size(), "reply %ld: %lu samples were promised, the stream ends after %lu", number, expected, i);
+      CHECK(sent[at] == static_cast<std::int16_t>(now.first + i), "reply %ld: sample %lu is not its own", number, i);
+    }
+    CHECK(started[number] == (expected > 0), "reply %ld started %ld times", number, started[number]);
+    const auto end = drained.find(number);
+    if (now.finished && !now.cleared) CHECK(end != drained.end(), "reply %ld never drained", number);
+    if (end != drained.end())
+      CHECK(end->second == static_cast<std::int64_t>(now.accepted), "reply %ld drained after %ld of %lu samples", number,
+            end->second, now.accepted);
+  }
+  CHECK(at == sent.size(), "%lu samples were sent that belong to no reply", sent.size() - at);
+  for (std::int64_t number = 0; number < mark; ++number)
+    CHECK(marks_passed[number] + marks_cleared[number] == 1, "mark %ld: passed %d times, cleared %d times", number,
+          marks_passed[number], marks_cleared[number]);
+  std::printf("playout: %zu replies, %zu samples sent, %ld marks\n", replies.size(), sent.size(), mark);
+}
+
+// Packets of any size in, whole frames out; what finds no room is counted.
+void receive(double seconds, unsigned seed) {
+  RxRing ring(0.5);
+  std::atomic<bool> done{false};
+  std::uint64_t heard = 0, dropped = 0, taken = 0;
+
+  std::thread reader([&] {
+    std::mt19937 random(seed + 1);
+    std::int64_t last = -1;
+    for (bool stop = false; !stop;) {
+      stop = done.load();
+      while (const Frame* frame = ring.front()) {
+        CHECK(frame->meta.samples == 160, "a frame of %d samples", frame->meta.samples);
+        CHECK(frame->meta.pts > last && frame->meta.pts % 160 == 0, "pts %ld after %ld", frame->meta.pts, last);
+        for (int i = 0; i < 160; ++i)
+          CHECK(frame->pcm[i] == static_cast<std::int16_t>(frame->meta.pts + i), "foreign sample in frame");
+        last = frame->meta.pts;
+        ring.pop();
+        ++taken;
+      }
+      if (random() % 8 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
+    }
+  });
+
+  std::mt19937 random(seed);
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  while (Clock::now() < end) {
+    const unsigned samples = 80 * (random() % 6 + 1);
+    const auto pcm = serial(heard, samples);
+    dropped += ring.put(pcm.data(), samples, 8000, 0, 0);
+    heard += samples;
+    if (random() % 16 == 0) std::this_thread::yield();
+  }
+  done = true;
+  reader.join();
+  while (ring.front()) ring.pop(), ++taken;
+  CHECK(taken + dropped == heard / 160, "%lu + %lu frames of %lu", taken, dropped, heard / 160);
+  std::printf("receive: %lu frames, %lu dropped\n", taken, dropped);
+}
+
+// Many threads report, one reads; nothing is lost unseen and each thread's order is kept.
+void report(double seconds, unsigned) {
+  EventRing ring(256);
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> pushed{0};
+  std::vector<std::thread> producers;
+  for (int leg = 0; leg < 3; ++leg)
+    producers.emplace_back([&, leg] {
+      for (std::int64_t i = 0; !stop;) {
+        if (ring.push({leg, EventKind::mark, 0, i, 0}))
+          ++i, ++pushed;
+        else
+          std::this_thread::yield();
+      }
+    });
+  std::uint64_t read = 0;
+  std::int64_t last[3] = {-1, -1, -1};
+  const auto drain = [&] {
+    for (Event event; ring.pop(event); ++read) {
+      CHECK(event.value == last[event.leg] + 1, "event %ld after %ld", event.value, last[event.leg]);
+      last[event.leg] = event.value;
+    }
+  };
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  while (Clock::now() < end) drain();
+  stop = true;
+  for (auto& producer : producers) producer.join();
+  drain();
+  CHECK(read == pushed, "%lu of %lu events", read, pushed.load());
+  std::printf("report: %lu events, %lu refused\n", read, ring.dropped());
+}
+
+// The whole bus: legs come and go while the clock ticks and others poll, write and clear.
+void bus(double seconds, unsigned seed) {
+  FrameBus bus(64, 0.5, 4.0);
+  std::mutex mutex;
+  std::vector<std::int32_t> legs;
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> refused{0};
+  const auto any = [&](std::mt19937& random) {
+    std::lock_guard lock(mutex);
+    return legs.empty() ? -1 : legs[random() % legs.size()];
+  };
+
+  std::thread clock([&] {
+    std::mt19937 random(seed + 1);
+    const auto pcm = serial(0, 160);
+    while (!stop) {
+      try {
+        bus.simulate_tick(any(random), pcm, 8000, 1, 0);
+      } catch (const std::invalid_argument&) {
+        ++refused;
+      }
+    }
+  });
+  std::thread reader([&] {
+    std::vector<std::int16_t> pcm(32 * kMaxFrameSamples);
+    std::vector<FrameMeta> meta(32);
+    while (!stop) {
+      const auto rows = bus.poll(pcm.data(), meta.data(), meta.size());
+      for (std::size_t i = 0; i < rows; ++i) CHECK(meta[i].leg > 0, "a frame of leg %d", meta[i].leg);
+      bus.events();
+      bus.totals();
+    }
+  });
+  std::mt19937 random(seed);
+  const auto pcm = serial(0, 1600);
+  std::int64_t reply = 0;
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  while (Clock::now() < end) {
+    const auto dice = random() % 100;
+    const auto leg = any(random);
+    if (leg < 0 || dice < 3) {
+      std::lock_guard lock(mutex);
+      if (legs.size() < 32) legs.push_back(bus.open());
+    } else if (dice < 5) {
+      std::lock_guard lock(mutex);
+      std::erase(legs, leg);
+      bus.close(leg);
+    } else if (dice < 60) {
+      bus.write(leg, pcm, ++reply / 8);
+    } else if (dice < 70) {
+      bus.clear(leg, INT64_MIN);
+    } else if (dice < 80) {
+      bus.finish(leg);
+    } else if (dice < 90) {
+      bus.duck(leg, 0.3, 50);
+    } else {
+      bus.position(leg);
+      bus.stats(leg);
+    }
+  }
+  stop = true;
+  clock.join();
+  reader.join();
+  std::printf("bus: %lu replies, %lu calls met a closed leg\n", static_cast<unsigned long>(reply), refused.load());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  const std::string part = argv[1];
+  const double seconds = std::atof(argv[2]);
+  const auto seed = static_cast<unsigned>(std::atoi(argv[3]));
+  if (part == "playout") playout(seconds, seed);
+  if (part == "receive") receive(seconds, seed);
+  if (part == "report") report(seconds, seed);
+  if (part == "bus") bus(seconds, seed);
+}
