@@ -92,15 +92,21 @@ def silence(seconds: float) -> Pcm:
     return np.zeros(round(seconds * RATE), dtype=np.int16)
 
 
-def build_track(prompts: Sequence[Prompt], *, lead: float, gap: float, tail: float) -> Track:
-    """Prompts one after the other, `gap` seconds of silence between the end of one and the next."""
+def build_track(
+    prompts: Sequence[Prompt], *, lead: float, gap: float, tail: float, answer: float = 0.0
+) -> Track:
+    """Prompts one after the other, with `gap` seconds of silence after each but the last, `tail` after that.
+
+    `answer` leaves room for a reply as well: so many seconds of silence for each second of the prompt.
+    """
     parts = [silence(lead)]
     spoken: list[Spoken] = []
     length = len(parts[0])
     for number, prompt in enumerate(prompts):
         start, end = voiced_span(prompt.pcm)
         spoken.append(Spoken(prompt, length + start, length + end))
-        after = silence(tail if number == len(prompts) - 1 else gap)
+        room = answer * len(prompt.pcm) / RATE
+        after = silence(room + (tail if number == len(prompts) - 1 else gap))
         parts += [prompt.pcm, after]
         length += len(prompt.pcm) + len(after)
     return Track(np.concatenate(parts), tuple(spoken))
