@@ -33,7 +33,7 @@ class SegmenterSettings:
     """0..500: voice on end that makes speech where no frame was certain."""
     hangover_ms: int = 200
     """50..2000: quiet that ends speech, counted from the last voiced sample."""
-    settle_ms: int = 60
+    settle_ms: int = 40
     """0..hangover_ms: the model itself must have answered "no voice" for so long before speech ends."""
     preroll_ms: int = 400
     """0..1000: sound before the onset that belongs to the segment, so that no first consonant is lost."""

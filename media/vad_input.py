@@ -154,5 +154,5 @@ class LevelGate:
 
 
 def _decibels(power: Floats) -> Floats:
-    level: Floats = 10.0 * np.log10(np.maximum(power, np.float32(10 ** (SILENT_DB / 10))))
-    return level
+    audible = np.maximum(power, np.float32(10 ** (SILENT_DB / 10)))
+    return (10.0 * np.log10(audible)).astype(np.float32)
