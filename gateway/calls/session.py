@@ -97,7 +97,7 @@ class CallSession:
         self._settings = settings
         self._facts = facts
         self._observers = Observers(observers)
-        self._turns = TurnTaker(settings.turns)
+        self._turns = TurnTaker(settings.turns, facts.replies)
         self._lifecycle = Lifecycle()
         self._ledger = CallLedger(
             CallRecord(facts.call_id, leg.direction, leg.parties, facts.route, facts.started)
@@ -148,7 +148,8 @@ class CallSession:
         self._leg.attach(self)
         try:
             if self._leg.direction is Direction.INBOUND:
-                await self._leg.answer()
+                if not self._facts.answered:
+                    await self._leg.answer()
                 self._begin(self._leg.sample_rate, codec="")
         except LegError as error:
             self._log.info("could not answer", detail=error.detail, sip_code=error.sip_code)

@@ -39,8 +39,10 @@ from media.segmenter import SpeechEnded, SpeechStarted, VoiceDismissed, VoiceSus
 class TurnTaker:
     """Who has the floor. Pure: events and the time go in, actions come out, nothing is awaited."""
 
-    def __init__(self, settings: TurnSettings) -> None:
+    def __init__(self, settings: TurnSettings, replies: int = 0) -> None:
+        """`replies`: reply numbers that were used up before; ours are higher."""
         self._floor = Floor(settings, CLOCKS)
+        self._floor.tally.replies = replies
 
     @property
     def phase(self) -> Phase:

@@ -1,0 +1,191 @@
+"""The command line. Each command loads what it needs and nothing more, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config import Config
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="offhook",
+    help="""Offhook answers telephone calls: SIP in, speech recognised, an agent replies, speech goes back.
+
+\b
+First steps:
+  offhook doctor           does everything that a call needs work here?
+  offhook up               take calls; then dial sip:echo@127.0.0.1
+                           from any SIP phone on this machine
+  offhook call sip:echo@127.0.0.1 --play in.wav --record out.wav
+  offhook config example   every setting, explained
+""",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Show, explain and check the configuration.", no_args_is_help=True)
+dialplan_app = typer.Typer(help="Check dialplans and ask them where a call would go.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+app.add_typer(dialplan_app, name="dialplan")
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="OFFHOOK_CONFIG",
+        help="YAML file; without one the defaults hold. OFFHOOK_<SECTION>__<FIELD> overrides single fields.",
+    ),
+]
+
+
+@app.command()
+def up(config: ConfigFile = None) -> None:
+    """Take calls until SIGTERM or Ctrl-C; running calls may then finish (`node.drain_seconds`)."""
+    from gateway.app import serve
+
+    _run(lambda: asyncio.run(serve(_load(config))))
+
+
+@app.command()
+def doctor(config: ConfigFile = None) -> None:
+    """Check ports, codecs, engines, the clock and a loopback call with RTP; explain each failure."""
+    from gateway.doctor import examine
+
+    raise typer.Exit(_run(lambda: asyncio.run(examine(_load(config)))))
+
+
+@app.command()
+def call(
+    uri: Annotated[str, typer.Argument(help="Whom to call, such as sip:echo@127.0.0.1:5060")],
+    play: Annotated[Path | None, typer.Option(help="WAV file to speak into the call (mono, 16 bit)")] = None,
+    record: Annotated[Path | None, typer.Option(help="Stereo WAV to write: far end left, us right")] = None,
+    seconds: Annotated[float, typer.Option(help="Hang up after this long", min=1, max=3600)] = 30.0,
+    trunk: Annotated[str, typer.Option(help="Trunk of the configuration to dial through")] = "local",
+    caller: Annotated[str, typer.Option(help="Calling number to show")] = "offhook",
+    config: ConfigFile = None,
+) -> None:
+    """Dial out, play a file, and print what the far end says."""
+    from gateway.dialout import Outgoing, place
+
+    order = Outgoing(uri=uri, play=play, record=record, seconds=seconds, trunk=trunk, caller=caller)
+    raise typer.Exit(_run(lambda: asyncio.run(place(_load(config), order))))
+
+
+@app.command()
+def demo(
+    prompts: Annotated[
+        Path | None, typer.Option(help="Folder of WAV files to speak instead of the built-in prompts")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where the recording and the record go")] = Path(
+        "recordings/demo"
+    ),
+) -> None:
+    """Place a real call with SIPp, play recorded speech, and show the conversation and its latencies."""
+    from demo.play import run
+
+    raise typer.Exit(_run(lambda: asyncio.run(run(prompts, out))))
+
+
+@config_app.command("example")
+def config_example() -> None:
+    """Print a configuration with every field, its default and its meaning."""
+    from gateway.config import example
+
+    sys.stdout.write(example())
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile = None) -> None:
+    """Print the configuration in force, file and environment combined, secrets covered."""
+    from gateway.config import dump
+
+    sys.stdout.write(_run(lambda: dump(_load(config))))
+
+
+@config_app.command("check")
+def config_check(config: Annotated[Path, typer.Argument(help="YAML file to check")]) -> None:
+    """Say everything that is wrong with a configuration file; silent success otherwise."""
+    _run(lambda: _load(config))
+    typer.echo(f"{config}: good")
+
+
+@dialplan_app.command("check")
+def dialplan_check(
+    files: Annotated[list[Path] | None, typer.Argument(help="Dialplans; default: those configured")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Say everything that is wrong with the dialplans."""
+    from gateway.dialplan import Dialplan
+
+    settings = _run(lambda: _load(config))
+    paths = files or list(settings.dialplan.files)
+    plan = _run(lambda: Dialplan.load(paths or _built_in(), frozenset(settings.agents)))
+    typer.echo(f"good: {len(plan.routes)} routes")
+
+
+@dialplan_app.command("route")
+def dialplan_route(
+    called: Annotated[str, typer.Argument(help="Called number")],
+    caller: Annotated[str, typer.Option(help="Calling number")] = "",
+    trunk: Annotated[str, typer.Option(help="Trunk the call comes through")] = "local",
+    config: ConfigFile = None,
+) -> None:
+    """Say which route a call would take."""
+    from gateway.dialplan import Dialplan
+    from media.legs.base import Parties
+
+    settings = _run(lambda: _load(config))
+    paths = list(settings.dialplan.files) or _built_in()
+    plan = _run(lambda: Dialplan.load(paths, frozenset(settings.agents)))
+    route = _run(lambda: plan.route(Parties(caller, called, trunk)))
+    typer.echo(f"{route.name}  ({route.source})")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    typer.echo(installed("offhook"))
+
+
+def _built_in() -> list[Path]:
+    from gateway.dialplan import BUILT_IN
+
+    return [BUILT_IN]
+
+
+def _load(path: Path | None) -> Config:
+    from gateway.config import load
+
+    return load(path, os.environ)
+
+
+def _run(work: Callable[[], T]) -> T:
+    """Do the work; what the operator can mend becomes a message and exit code 2, not a traceback."""
+    from gateway.errors import GatewayError
+    from media.legs.base import LegError
+
+    try:
+        return work()
+    except (GatewayError, LegError) as error:
+        typer.echo(f"offhook: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,249 @@
+"""`offhook doctor`: does everything that a call needs work on this machine? Each failure says its cure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+
+from engines import registry as engine_registry
+from engines.base import Asr, AsrOptions, EngineError, Tts, TtsOptions
+from gateway.agents.registry import AgentRegistry
+from gateway.calls.settings import Engines
+from gateway.config import Config, secrets_in
+from gateway.dialplan import BUILT_IN, Dialplan
+from gateway.errors import GatewayError
+from gateway.logs import LogSettings, start_logs
+from gateway.loopback_call import SPOKEN, CallFailed, loopback_call, understood
+from media.frame import AudioFrame, Pcm, frame_samples
+from media.legs.base import LegError
+from media.vad import open_detector
+
+_RATE = 8000
+_LAG_SAMPLES = 200
+_LAG_LIMIT = 0.02
+_SPACE = 1 << 30
+
+
+class Unwell(Exception):
+    """A check failed: what is wrong, and the cure."""
+
+    def __init__(self, what: str, cure: str) -> None:
+        super().__init__(what)
+        self.cure = cure
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What the checks look at."""
+
+    config: Config
+    closing: AsyncExitStack
+    found: dict[str, Engines]
+    """Engines, once they were loaded by their own check."""
+
+
+Checkup = Callable[[Patient], Awaitable[str]]
+"""Returns what was found, in a few words; raises `Unwell`."""
+
+
+async def examine(config: Config) -> int:
+    """Run every check and print what it found; returns 0 when all passed, 1 otherwise."""
+    console = Console(highlight=False)
+    logs = start_logs(LogSettings(level="error"), secrets=secrets_in(config))
+    failed = 0
+    try:
+        async with AsyncExitStack() as closing:
+            patient = Patient(config, closing, {})
+            for name, checkup in CHECKUPS.items():
+                failed += not await _one(console, name, checkup, patient)
+    finally:
+        logs.close()
+    verdict = "[bold red]not ready[/]" if failed else "[bold green]ready for calls[/]"
+    console.print(f"\n{verdict}: {len(CHECKUPS) - failed} of {len(CHECKUPS)} checks passed")
+    return 1 if failed else 0
+
+
+async def _one(console: Console, name: str, checkup: Checkup, patient: Patient) -> bool:
+    try:
+        console.print(f"[green]ok[/]    {name}: {await checkup(patient)}", soft_wrap=True)
+    except Unwell as unwell:
+        console.print(f"[red]FAIL[/]  {name}: {unwell}\n      cure: {unwell.cure}", soft_wrap=True)
+    except (GatewayError, LegError, EngineError, OSError) as error:
+        console.print(f"[red]FAIL[/]  {name}: {error}", soft_wrap=True)
+    else:
+        return True
+    return False
+
+
+async def _addresses(patient: Patient) -> str:
+    sip, api = patient.config.sip, patient.config.api
+    for section, host in (("sip", sip.host), ("api", api.host)):
+        try:
+            _bindable(host, 0, socket.SOCK_DGRAM)
+        except OSError as error:
+            cure = f"set {section}.host to an address of this machine (`ip address` lists them)"
+            raise Unwell(f"{host} is no address of this machine: {error.strerror}", cure) from None
+    if sip.host in ("0.0.0.0", "::") and not sip.advertised:
+        cure = "set sip.advertised to the address at which peers reach this machine"
+        raise Unwell(f"sip.host is {sip.host}: peers would be told no address to send audio to", cure)
+    reach = "this machine only" if sip.host.startswith("127.") else "the network"
+    return f"SIP on {sip.host} ({reach}), HTTP on {api.host}"
+
+
+async def _ports(patient: Patient) -> str:
+    sip, api = patient.config.sip, patient.config.api
+    wanted = [
+        ("sip.udp_port", sip.host, sip.udp_port, socket.SOCK_DGRAM),
+        ("sip.tcp_port", sip.host, sip.tcp_port, socket.SOCK_STREAM),
+        ("sip.tls_port", sip.host, sip.tls_port, socket.SOCK_STREAM),
+        ("api.port", api.host, api.port, socket.SOCK_STREAM),
+    ]
+    for field, host, port, kind in wanted:
+        if port <= 0:
+            continue
+        try:
+            _bindable(host, port, kind)
+        except OSError as error:
+            cure = f"stop what uses it (`ss -lnp | grep {port}`; is Offhook running already?), or set {field}"
+            raise Unwell(f"{host} port {port} cannot be had: {error.strerror}", cure) from None
+    taken = [port for port in range(sip.rtp_first_port, sip.rtp_last_port, 2) if not _free(sip.host, port)]
+    pairs = (sip.rtp_last_port - sip.rtp_first_port + 1) // 2
+    if pairs - len(taken) < sip.max_calls:
+        cure = "widen sip.rtp_first_port … sip.rtp_last_port, or move them"
+        raise Unwell(f"only {pairs - len(taken)} of {pairs} RTP port pairs are free", cure)
+    return f"free; {pairs - len(taken)} of {pairs} RTP port pairs are free for {sip.max_calls} calls"
+
+
+async def _files(patient: Patient) -> str:
+    folder = patient.config.node.record_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise Unwell(
+            f"{folder} cannot be written", "set node.record_dir, or give this user the right to write"
+        )
+    free = shutil.disk_usage(folder).free
+    if free < _SPACE:
+        raise Unwell(f"{free >> 20} MiB are free under {folder}", "free some space, or move node.record_dir")
+    return f"records go to {folder}, {free >> 30} GiB free"
+
+
+async def _dialplan(patient: Patient) -> str:
+    config = patient.config
+    agents = AgentRegistry(config.agents)
+    patient.closing.push_async_callback(agents.aclose)
+    plan = Dialplan.load(config.dialplan.files or (BUILT_IN,), agents.names)
+    return f"{len(plan.routes)} routes: {', '.join(route.name for route in plan.routes)}"
+
+
+async def _clock(patient: Patient) -> str:
+    """Late timers mean a machine too busy, or too virtual, for sound in real time."""
+    loop = asyncio.get_running_loop()
+    late = []
+    for _ in range(_LAG_SAMPLES):
+        due = loop.time() + 0.005
+        await asyncio.sleep(0.005)
+        late.append(loop.time() - due)
+    worst = sorted(late)[int(len(late) * 0.99)]
+    if worst > _LAG_LIMIT:
+        cure = "give this machine more processor, or stop what keeps it busy"
+        raise Unwell(f"timers run up to {worst * 1000:.0f} ms late (99th percentile)", cure)
+    return f"timers run {worst * 1000:.1f} ms late at the 99th percentile"
+
+
+async def _engines(patient: Patient) -> str:
+    config = patient.config
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        asr = engine_registry.asr(config.asr.engine, config.asr.settings)
+        patient.closing.push_async_callback(asr.aclose)
+        tts = engine_registry.tts(config.tts.engine, config.tts.settings)
+        patient.closing.push_async_callback(tts.aclose)
+    except (engine_registry.UnknownEngine, engine_registry.EngineMissing) as error:
+        raise Unwell(str(error), "install what is missing, or choose another engine in asr and tts") from None
+    await asyncio.gather(asr.warm_up(), tts.warm_up())
+    patient.found["engines"] = Engines(asr, tts)
+    loaded = loop.time() - began
+    text = await _heard_of_itself(asr, tts, config.session.language)
+    if not understood(text):
+        raise Unwell(f"the recogniser heard {text!r} of {SPOKEN!r}", "reinstall the engines: make setup")
+    return f"{asr.name} and {tts.name} loaded in {loaded:.1f} s and understand each other"
+
+
+async def _loopback(patient: Patient) -> str:
+    engines = patient.found.get("engines")
+    if engines is None:
+        raise Unwell("not tried, because the engines do not work", "see above")
+    found = []
+    for codec in patient.config.sip.codecs:
+        # Free ports, so that a node that is running is left alone.
+        sip = replace(patient.config.sip, udp_port=0, tcp_port=-1, tls_port=-1, codecs=(codec,))
+        try:
+            result = await loopback_call(
+                sip, open_detector(patient.config.vad), engines, patient.config.session
+            )
+        except CallFailed as failure:
+            cure = "check that nothing filters UDP on the loopback interface; `make setup` rebuilds PJSIP"
+            raise Unwell(f"{codec}: {failure}", cure) from None
+        found.append(f"{result.codec} {result.lost} lost, heard after {result.delay * 1000:.0f} ms")
+    return "; ".join(found)
+
+
+async def _heard_of_itself(asr: Asr, tts: Tts, language: str) -> str:
+    stream = asr.stream(AsrOptions(language, _RATE, interim=False))
+    stream.start(1)
+    pts = 0
+    async for chunk in tts.speak(SPOKEN, TtsOptions(_RATE, language=language)):
+        for frame in _frames(chunk.pcm, pts):
+            stream.push(frame)
+            pts = frame.end_pts
+    stream.end()
+    try:
+        async with asyncio.timeout(10):
+            async for transcript in stream.results():
+                if transcript.is_final:
+                    return transcript.text
+    finally:
+        await stream.aclose()
+    return ""
+
+
+def _frames(pcm: Pcm, pts: int) -> list[AudioFrame]:
+    size = frame_samples(_RATE)
+    whole = len(pcm) // size * size
+    return [AudioFrame(pcm[at : at + size], _RATE, pts + at, 0.0) for at in range(0, whole, size)]
+
+
+def _bindable(host: str, port: int, kind: socket.SocketKind) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _free(host: str, port: int) -> bool:
+    try:
+        _bindable(host, port, socket.SOCK_DGRAM)
+    except OSError:
+        return False
+    return True
+
+
+CHECKUPS: dict[str, Checkup] = {
+    "addresses": _addresses,
+    "ports": _ports,
+    "files": _files,
+    "dialplan": _dialplan,
+    "clock": _clock,
+    "engines": _engines,
+    "loopback call": _loopback,
+}
+"""In the order in which they are run: each stands on those before it."""

@@ -1,0 +1,56 @@
+"""Writes each finished call's record to disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import structlog
+
+from gateway.calls.record import CallRecord
+from gateway.observers import SilentObserver
+
+log = structlog.get_logger(__name__)
+
+JOURNAL = "calls.jsonl"
+"""All records of the folder, one JSON object a line, in the order in which the calls ended."""
+
+
+class RecordKeeper(SilentObserver):
+    """Keeps `<call id>.json` for each call, and the journal of all. Writing never holds up a call."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writing: set[asyncio.Task[None]] = set()
+        self._order = asyncio.Lock()
+        self.failures = 0
+        """Records that could not be written."""
+
+    def ended(self, record: CallRecord) -> None:
+        task = asyncio.get_running_loop().create_task(self._keep(record), name="keep-record")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def flush(self) -> None:
+        """Wait until every record given so far lies on the disk."""
+        while self._writing:
+            await asyncio.gather(*self._writing, return_exceptions=True)
+
+    async def _keep(self, record: CallRecord) -> None:
+        line = json.dumps(record.as_json(), ensure_ascii=False)
+        try:
+            async with self._order:
+                await asyncio.to_thread(self._write, record.call_id, line)
+        except OSError as error:
+            self.failures += 1
+            log.error("record not written", why=error.strerror, folder=str(self._folder))
+
+    def _write(self, call_id: str, line: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        staged = self._folder / f".{call_id}.json"
+        staged.write_text(json.dumps(json.loads(line), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        os.replace(staged, self._folder / f"{call_id}.json")
+        with (self._folder / JOURNAL).open("a", encoding="utf-8") as journal:
+            journal.write(line + "\n")
