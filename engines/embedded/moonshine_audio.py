@@ -11,8 +11,8 @@ _QUIET_FRAMES = 10
 """A cut wants the quietest 200 ms, so that it falls between words."""
 _SOFT_DB = 25.0
 """Sound this far below the loudest is no speech worth another decode."""
-_LINE_FRAMES, _LOUDER_DB = 5, 6.0
-"""Nor is what hardly exceeds the last 100 ms before the pause, in which nobody spoke either."""
+_LINE_FRAMES, _LOUDER_DB, _CLEAR_DB = 5, 6.0, 10.0
+"""Nor is what hardly exceeds the last 100 ms before the pause, if those were clearly softer than speech."""
 _FAINT_DB = -55.0
 """Nor is anything below this level (dBFS)."""
 
@@ -66,8 +66,11 @@ class SegmentAudio:
             return True
         before = _frame_energy(self.view(0, place), hop)
         speech = _decibels(float(before.max(initial=0.0)))
-        line = _decibels(float(before[-_LINE_FRAMES:].max(initial=0.0)))
-        return _decibels(float(tail.max())) < max(_FAINT_DB, speech - _SOFT_DB, line + _LOUDER_DB)
+        line = _decibels(float(np.median(before[-_LINE_FRAMES:]))) if len(before) else _FAINT_DB
+        allowed = max(_FAINT_DB, speech - _SOFT_DB)
+        if line < speech - _CLEAR_DB:
+            allowed = max(allowed, line + _LOUDER_DB)
+        return _decibels(float(tail.max())) < allowed
 
 
 def _frame_energy(pcm: Pcm, hop: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
