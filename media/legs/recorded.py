@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 from media.frame import AudioFrame, Pcm, Voice
@@ -21,19 +20,13 @@ from media.legs.base import (
 from media.recorder import StereoRecorder, TapeDisk
 
 
-@functools.cache
-def shared_disk() -> TapeDisk:
-    """The process's one tape thread; what waits is written before the process exits."""
-    return TapeDisk()
-
-
-class CallTape:
+class RecordedLeg:
     """Implements `media.legs.base.Leg` around another; the file is whole soon after `LegClosed`."""
 
-    def __init__(self, leg: Leg, path: Path, disk: TapeDisk | None = None) -> None:
-        """Record to `path`; without a disk of its own it uses the process's."""
+    def __init__(self, leg: Leg, path: Path, disk: TapeDisk) -> None:
+        """Record to `path`, written by the disk's thread, which all legs share."""
         self._leg = leg
-        self._tape = _Tape(leg, path, disk or shared_disk())
+        self._tape = _Tape(leg, path, disk)
         self._playout: tuple[Playout, _TapedPlayout] | None = None
 
     @property
