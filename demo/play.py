@@ -70,7 +70,7 @@ async def _call(console: Console, folder: Path, out: Path) -> CallRecord:
     try:
         port = node.sip.ports[SipTransport.UDP]
         console.print(
-            f"Offhook listens on sip:echo@127.0.0.1:{port}; SIPp dials and speaks {len(track.spoken)} prompts.\n"
+            f"Offhook listens on sip:echo@127.0.0.1:{port}; SIPp speaks {len(track.spoken)} prompts.\n"
         )
         counts = await asyncio.to_thread(_dial, track, f"127.0.0.1:{port}")
         if counts.failed or not counts.answered:

@@ -30,7 +30,7 @@ from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper
 from gateway.stall_probe import StallProbe
 from media.legs.base import Leg
-from media.legs.recorded import CallTape
+from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
 from media.recorder import TapeDisk
 from media.vad import open_detector
@@ -115,7 +115,7 @@ class Offhook:
         )
 
     def _tape(self, leg: Leg, call_id: str) -> Leg:
-        return CallTape(leg, self.config.node.record_dir / f"{call_id}.wav", self.tapes)
+        return RecordedLeg(leg, self.config.node.record_dir / f"{call_id}.wav", self.tapes)
 
     async def _start_api(self) -> None:
         config = self.config

@@ -24,7 +24,7 @@ from media.legs.base import (
     LegEvent,
     PlayoutDrained,
 )
-from media.legs.recorded import CallTape
+from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
 from media.legs.sip_settings import SipSettings
 from media.recorder import TapeDisk
@@ -68,7 +68,7 @@ async def place(config: Config, order: Outgoing) -> int:
             if order.record is not None:
                 disk = TapeDisk()
                 closing.push_async_callback(asyncio.to_thread, disk.close)
-                leg = CallTape(leg, order.record, disk)
+                leg = RecordedLeg(leg, order.record, disk)
             listener = _Ear(leg, asr, config, console, order.play)
             leg.attach(listener)
             return await _see_through(leg, listener, order.seconds)

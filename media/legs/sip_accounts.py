@@ -109,6 +109,8 @@ def _media(config: Any, trunk: TrunkSettings, first: int, width: int) -> None:
     media.srtpUse = _SRTP[trunk.srtp]
     media.transportConfig.port = first
     media.transportConfig.portRange = width
+    # Two nodes on one machine, or a restart, do not fight for the first ports of the range.
+    media.transportConfig.randomizePort = True
 
 
 def open_transports(endpoint: Any, settings: SipSettings) -> dict[SipTransport, int]:
