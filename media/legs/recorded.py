@@ -20,7 +20,7 @@ from media.legs.base import (
 from media.recorder import StereoRecorder, TapeDisk
 
 
-class CallTape:
+class RecordedLeg:
     """Implements `media.legs.base.Leg` around another; the file is whole soon after `LegClosed`."""
 
     def __init__(self, leg: Leg, path: Path, disk: TapeDisk) -> None:
