@@ -47,7 +47,7 @@ class PoolSettings:
 
     threads: int = 0
     """Decodes at once; 0 takes one per core but one (at least one): RTP and the event loop need it."""
-    nice: int = 5
+    nice: int = 3
     """Scheduling weakness of the threads, 0 to 19, so that RTP and the event loop win a contended core."""
     queued: int = 256
     """Jobs that may wait. A final over it pushes an interim or early decode out, else it is refused."""

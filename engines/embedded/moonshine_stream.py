@@ -45,12 +45,15 @@ class MoonshineStream:
         return len(self._unread)
 
     def start(self, segment: int) -> None:
-        """Open a segment, ending one still open. Raises `EngineBusy` when too many wait for finals."""
+        """Open a segment, ending one still open. Too many without their finals: `results` raises."""
         self.end()
         if self._closed:
             return
         if len(self._order) >= _UNSETTLED:
-            raise EngineBusy(f"{len(self._order)} segments of this stream still wait to be decoded")
+            self._shop.counts["segments_refused"] += 1
+            self._error = EngineBusy(f"{len(self._order)} segments of this stream still wait to be decoded")
+            self._news.set()
+            return
         self._open = Segment(
             segment,
             self._shop,

@@ -220,6 +220,17 @@ def test_admission_is_refused_when_all_streams_are_in_use_and_given_when_one_clo
     run(main, MoonshineSettings(max_streams=2, pool=PoolSettings(threads=1)))
 
 
+def test_admission_is_refused_while_finals_have_to_wait() -> None:
+    async def main(asr: MoonshineAsr) -> None:
+        asr.stream(AsrOptions())
+        await asr.warm_up()
+        with pytest.raises(EngineBusy, match="wait"):
+            asr.stream(AsrOptions())
+        assert asr.stats()["streams_refused_slow"] == 1
+
+    run(main, MoonshineSettings(max_final_wait=1e-9, pool=PoolSettings(threads=1)))
+
+
 @pytest.mark.parametrize("options", [AsrOptions(language="de-DE"), AsrOptions(sample_rate=44100)])
 def test_what_it_cannot_hear_is_refused(options: AsrOptions) -> None:
     async def main(asr: MoonshineAsr) -> None:

@@ -154,11 +154,17 @@ def test_closing_ends_the_results_and_frees_the_jobs() -> None:
 
 
 def test_a_stream_that_is_hopelessly_behind_refuses_more() -> None:
-    bench = Bench()
-    for number in range(16):
-        bench.segment(number)
-    with pytest.raises(EngineBusy):
-        bench.stream.start(99)
+    async def main() -> None:
+        bench = Bench()
+        for number in range(17):
+            bench.segment(number, 0.1)
+        assert len(bench.pool.waiting) == 16
+        with pytest.raises(EngineBusy):
+            await anext(bench.stream.results())
+        bench.pool.run()
+        assert [t.segment for t in await take(bench.stream.results(), 16)] == list(range(16))
+
+    asyncio.run(main())
 
 
 def test_frames_without_a_segment_are_counted_and_those_of_another_rate_refused() -> None:
