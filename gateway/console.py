@@ -25,7 +25,7 @@ class LiveConsole(SilentObserver):
         self._line("call", f"answered, {codec} at {sample_rate} Hz", "dim")
 
     def words(self, call_id: str, text: str, *, is_final: bool) -> None:
-        if not text or text == self._shown:
+        if not text or (text == self._shown and not is_final):
             return
         self._shown = text
         if is_final:

@@ -99,12 +99,16 @@ def test_nobody_reads_the_wall_clock_inside_a_call() -> None:
         name(path)
         for path in sources()
         if name(path).startswith(("media/", "engines/", "gateway/calls/"))
-        and re.search(r"\btime\.time\(|\bdatetime\.now\(|\bdatetime\.utcnow\(", path.read_text(encoding="utf-8"))
+        and re.search(
+            r"\btime\.time\(|\bdatetime\.now\(|\bdatetime\.utcnow\(", path.read_text(encoding="utf-8")
+        )
     ]
     assert offences == []
 
 
 def test_every_top_level_folder_shows_its_rooms() -> None:
     folders = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
-    tracked = [path for path in folders if path.name not in {"build", "dist", "recordings"} and path.suffix == ""]
+    tracked = [
+        path for path in folders if path.name not in {"build", "dist", "recordings"} and path.suffix == ""
+    ]
     assert [path.name for path in tracked if not (path / "README.md").exists()] == []
