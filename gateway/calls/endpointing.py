@@ -32,7 +32,7 @@ class EndpointSettings:
 
     mode: str = "adaptive"
     """`fixed` waits `undecided` always; `adaptive` goes by the words and by the caller's pauses."""
-    done: float = 0.36
+    done: float = 0.42
     """Delay when the words read as finished. Longer than read speech pauses between its sentences."""
     undecided: float = 0.6
     """Delay when the words leave it open, or while there are none yet."""
@@ -98,7 +98,7 @@ def judge(text: str) -> Verdict:
     words = _words(stripped)
     if not words:
         return Verdict.UNDECIDED
-    if stripped.endswith(_MORE_COMES) or words[-1] in _LEADS_ON or words[-1] in _HESITATIONS:
+    if stripped.endswith(_CUT_SHORT) or words[-1] in _LEADS_ON or words[-1] in _HESITATIONS:
         return Verdict.UNFINISHED
     if tuple(words[-2:]) in _HESITANT_PAIRS:
         return Verdict.UNFINISHED
@@ -144,7 +144,8 @@ def _digits_of(word: str) -> int:
 
 
 _FULL_STOPS = (".", "?", "!", "。", "？", "！", "؟", "।")
-_MORE_COMES = (",", "-", "–", "—", ":", ";", "...", "…", "、", "，")
+_CUT_SHORT = ("-", "–", "—", ":", "...", "…")
+"""A comma is not among them: recognisers write one wherever the voice stays up."""
 _WHOLE_NUMBER = 10
 """So many digits may be a whole telephone number, so the next silence may well be the end."""
 

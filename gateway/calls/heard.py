@@ -84,7 +84,7 @@ class HeardTracker:
             return ""
         written = sentence.text.split()
         if sentence.words:  # the voice may read "42" as two words: go by the fraction that was spoken
-            said = sum(word.end * self._rate <= sent for word in sentence.words)
+            said = sum(round(word.end * self._rate) <= sent for word in sentence.words)
             count = len(written) * said // len(sentence.words)
         else:  # the sound is spread over the letters
             letters = len(sentence.text) * sent / sentence.samples

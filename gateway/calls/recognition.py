@@ -44,8 +44,11 @@ class Recognition:
         self._open = self._segments[segment] = _Segment(segment, deque(maxlen=keep))
         while len(self._segments) > MOST_SEGMENTS:
             del self._segments[next(iter(self._segments))]
-        if self._stream is not None:
-            self._stream.start(segment)
+        try:
+            if self._stream is not None:
+                self._stream.start(segment)
+        except EngineError as error:  # hopelessly behind; the turn-taker's clock finds no words
+            self._log.warning("recogniser refused a segment", engine=self._asr.name, error=str(error))
         for frame in preroll:
             self.push(frame)
 

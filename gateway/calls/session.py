@@ -150,7 +150,8 @@ class CallSession:
             if self._leg.direction is Direction.INBOUND:
                 if not self._facts.answered:
                     await self._leg.answer()
-                self._begin(self._leg.sample_rate, codec="")
+                if self._leg.sample_rate:  # answered before we came: no `LegAnswered` will tell us
+                    self._begin(self._leg.sample_rate, codec="")
         except LegError as error:
             self._log.info("could not answer", detail=error.detail, sip_code=error.sip_code)
             self.hang_up(EndReason.REJECTED)
@@ -194,11 +195,12 @@ class CallSession:
             match event:
                 case LegAnswered():
                     self._begin(event.sample_rate, event.codec)
+                    self._ledger.record.codec = event.codec
                 case PlayoutStarted() if self._talk is not None:
                     self._sounds(self._talk.speaker.started(event), event.at)
                 case PlayoutDrained() if self._talk is not None:
                     self._talk.speaker.drained(event)
-                case LegClosed():
+                case LegClosed() if not self._closed.is_set():
                     self._ledger.record.sip_code = event.sip_code
                     self._closed.set()
             if not isinstance(event, LegAnswered | PlayoutMark):

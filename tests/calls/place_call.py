@@ -15,11 +15,11 @@ from gateway.calls.timings import BargeInTimings, TurnTimings
 from gateway.calls.turn_events import Phase
 from gateway.calls.turn_settings import TurnSettings
 from media.legs.base import EndReason, LegClosed, LegEvent
-from tests.calls.virtual import run_virtual
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.caller import TICK, ScriptedCaller
 from tests.fakes.tts import ToneTts
+from tests.virtual_time import run_virtual
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def audible(self) -> list[tuple[float, float]]:
-        """When the caller heard us, as spans in seconds: arrival of the first packet to the end of the last."""
+        """When the caller heard us, in seconds: arrival of the first packet to the end of the last."""
         spans: list[list[float]] = []
         for at, _, _ in self.caller.playout.heard:
             if spans and at - spans[-1][1] < TICK / 2:

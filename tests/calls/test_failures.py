@@ -64,7 +64,8 @@ def test_what_an_agent_said_before_it_failed_is_heard_before_the_apology() -> No
 
 
 def test_a_voice_that_fails_once_is_apologised_for() -> None:
-    call = place_call([ASK, (6.0, 7.0, "I want a table.")], tts=ToneTts(fails=1), until=10.0)
+    """Its first failure was of a reply made ahead of time, so it fails twice before anybody hears of it."""
+    call = place_call([ASK, (6.0, 7.0, "I want a table.")], tts=ToneTts(fails=2), until=10.0)
     assert call.watcher.said == [PHRASES.apology, "You said I want a table."]
 
 
@@ -89,7 +90,8 @@ def test_a_recogniser_that_breaks_hears_the_whole_segment_again(at: float) -> No
 
 
 def test_a_dead_recogniser_ends_the_call_with_a_goodbye() -> None:
-    call = place_call([(0.5, 9.0, "I want a table.")], asr=ScriptedAsr([ASK], dies_at=[0.6, 0.7, 1.1, 1.2, 1.3]))
+    asr = ScriptedAsr([ASK], dies_at=[0.6, 0.7, 1.1, 1.2, 1.3])
+    call = place_call([(0.5, 9.0, "I want a table.")], asr=asr)
     assert call.record.end_reason is EndReason.ENGINE_FAILED
     assert call.watcher.said == [PHRASES.failure_goodbye]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import pytest
 
 from gateway.calls.settings import PhraseSettings
@@ -14,8 +16,10 @@ from tests.fakes.agent import ScriptedAgent
 PHRASES = PhraseSettings()
 ASK = (0.5, 1.5, "I want a table.")
 
+Does: TypeAlias = list[tuple[float, LegEvent]]
 
-def keys(digits: str, at: float, gap: float = 0.3) -> list[tuple[float, LegEvent]]:
+
+def keys(digits: str, at: float, gap: float = 0.3) -> Does:
     return [(at + n * gap, DtmfReceived(digit, at + n * gap)) for n, digit in enumerate(digits)]
 
 
@@ -34,8 +38,8 @@ def test_a_caller_who_answers_the_reprompt_is_asked_anew_later() -> None:
 
 
 def test_the_caller_is_warned_and_the_call_ends_when_it_is_too_long() -> None:
-    guards = GuardSettings(max_duration=20, warning=5, no_input=8)
-    call = place_call([(2.0, 3.0, "I want a table."), (9.0, 10.0, "At noon.")], turns=TurnSettings(guards=guards))
+    turns = TurnSettings(guards=GuardSettings(max_duration=20, warning=5))
+    call = place_call([(2.0, 3.0, "I want a table."), (9.0, 10.0, "At noon.")], turns=turns)
     assert PHRASES.warning in call.watcher.said and call.watcher.said[-1] == PHRASES.duration_goodbye
     assert call.record.end_reason is EndReason.MAX_DURATION
     assert 20 < call.record.duration < 22
@@ -66,7 +70,8 @@ def test_an_agent_may_hang_up_without_a_word() -> None:
 
 
 def test_a_caller_who_objects_to_the_goodbye_goes_on() -> None:
-    agent = ScriptedAgent(says=lambda turn: "Goodbye then, it was a joy to talk. #" if turn.number == 1 else "Yes?")
+    goodbye = "Goodbye then, my friend, it was a joy to talk. #"
+    agent = ScriptedAgent(says=lambda turn: goodbye if turn.number == 1 else "Yes?")
     call = place_call([ASK, (2.4, 3.2, "Wait a moment.")], agent=agent, until=6.0)
     assert call.turns[-1] == ("Wait a moment.", "Yes?")
     assert call.record.end_reason is EndReason.CALLER_HUNG_UP
@@ -93,16 +98,17 @@ def test_a_key_silences_the_reply_and_the_voice() -> None:
 
 
 def test_while_the_caller_holds_we_are_silent_and_nothing_runs_out() -> None:
-    does = [(3.0, LegHeld(3.0)), (40.0, LegResumed(40.0))]
-    agent = ScriptedAgent(says=lambda turn: "First I will tell you this. " * 3 + "And then I will tell you that.")
+    does: Does = [(3.0, LegHeld(3.0)), (40.0, LegResumed(40.0))]
+    story = "First I will tell you this. And then that. " * 2 + "And now you know all of it."
+    agent = ScriptedAgent(says=lambda turn: story)
     call = place_call([ASK], agent=agent, does=does, until=46.0)
     assert not any(3.02 < at < 40.0 for at, _, _ in call.caller.playout.heard)
-    assert call.agent.told[-1] == (1, agent.says(call.agent.asked[0]), True), "the reply goes on after the hold"
+    assert call.agent.told[-1] == (1, story, True), "the reply goes on after the hold"
     assert call.record.end_reason is EndReason.CALLER_HUNG_UP
 
 
 def test_what_was_asked_before_a_hold_is_answered_after_it() -> None:
-    does = [(1.6, LegHeld(1.6)), (10.0, LegResumed(10.0))]
+    does: Does = [(1.6, LegHeld(1.6)), (10.0, LegResumed(10.0))]
     call = place_call([ASK], does=does, until=14.0)
     assert call.turns == [("I want a table.", "You said I want a table.")]
     assert call.audible[0][0] > 10.0

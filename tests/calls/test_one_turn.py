@@ -116,10 +116,10 @@ def test_a_noise_after_the_commit_gives_the_reply_back() -> None:
 
 
 def test_a_caller_who_pauses_in_mid_turn_is_waited_for_longer() -> None:
-    spans = [(0.5, 1.5, "I want a table."), (1.84, 2.4, "At noon."), (5.0, 6.0, "For two.")]
-    patient = place_call(spans, agent=ScriptedAgent(takes=0.02), until=9.0)
-    hasty = place_call(spans[2:], agent=ScriptedAgent(takes=0.02), until=9.0)
-    assert patient.watcher.timings[-1].total > hasty.watcher.timings[-1].total
+    spans = [(0.5, 1.5, "I want a table."), (1.88, 2.4, "At noon."), (5.0, 6.0, "For two.")]
+    patient = place_call(spans, until=9.0).watcher.timings[-1].listened
+    hasty = place_call(spans[2:], until=9.0).watcher.timings[-1].listened
+    assert patient.speech_end == hasty.speech_end and patient.committed > hasty.committed
 
 
 def test_words_that_call_for_more_are_waited_for() -> None:

@@ -10,7 +10,7 @@ from media.frame import AudioFrame
 
 
 class ScriptedAsr:
-    """`says`: (start, end, words) on the media clock. A decode takes `takes` seconds; `dies_at` breaks streams."""
+    """`says`: (start, end, words) of media. A decode takes `takes` seconds; at `dies_at` streams break."""
 
     name = "scripted"
 
@@ -49,7 +49,8 @@ class ScriptedStream:
         return " ".join(words for start, end, words in self.asr.says if first <= (start + end) / 2 <= last)
 
     def pause(self) -> None:
-        self.early = self._give(Transcript(self.segment, self.text(), is_final=False, early=True), self.asr.takes)
+        early = Transcript(self.segment, self.text(), is_final=False, early=True)
+        self.early = self._give(early, self.asr.takes)
 
     def resume(self) -> None:
         if self.early:

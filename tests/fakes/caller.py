@@ -15,7 +15,7 @@ RATE, FRAME, TICK = 8000, 160, 0.02
 
 
 class ScriptedCaller:
-    """A leg at 8 kHz. `says`: spans of voice; `coughs`: spans that open the gate only; `does`: timed events."""
+    """A leg at 8 kHz. `says`: spans of voice; `coughs`: spans that open the gate only; `does`: events."""
 
     leg_id, direction, sample_rate = "scripted", Direction.INBOUND, RATE
     parties = Parties("100", "200")

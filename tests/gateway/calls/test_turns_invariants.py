@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: one live reply, no stuck state, one end, and the table tells the truth."""
+"""Whatever happens in whatever order: one live reply, no stuck state, one end, and an honest table."""
 
 from __future__ import annotations
 
@@ -112,7 +112,11 @@ class AnyCall(RuleBasedStateMachine):
             self.feed(VoiceSuspected(0, self.now))
 
     @precondition(lambda self: self.segments)
-    @rule(text=st.sampled_from(WORDS), kind=st.sampled_from(["interim", "early", "final"]), back=st.integers(0, 2))
+    @rule(
+        text=st.sampled_from(WORDS),
+        kind=st.sampled_from(["interim", "early", "final"]),
+        back=st.integers(0, 2),
+    )
     def transcript(self, text: str, kind: str, back: int) -> None:
         segment = self.segments[-1 - min(back, len(self.segments) - 1)]
         self.feed(Transcript(segment, text, is_final=kind == "final", early=kind == "early"))
@@ -123,7 +127,9 @@ class AnyCall(RuleBasedStateMachine):
 
     @precondition(lambda self: self.numbers)
     @rule(
-        kind=st.sampled_from(["voiced", "started", "drained", "empty", "agent", "tts", "hang_up", "cut", "rest"]),
+        kind=st.sampled_from(
+            ["voiced", "started", "drained", "empty", "agent", "tts", "hang_up", "cut", "rest"]
+        ),
         back=st.integers(0, 1),
     )
     def reply(self, kind: str, back: int) -> None:
@@ -134,7 +140,7 @@ class AnyCall(RuleBasedStateMachine):
             return
         if kind in ("voiced", "started", "empty"):
             self.once.add((number, kind))
-        self.feed(
+        events: dict[str, TurnEvent] = (
             {
                 "voiced": ReplyVoiced(number),
                 "started": PlayoutStarted(number, self.now),
@@ -145,8 +151,9 @@ class AnyCall(RuleBasedStateMachine):
                 "hang_up": HangUpAsked(number),
                 "cut": ReplyCut(number, resumable=False),
                 "rest": ReplyCut(number, resumable=True),
-            }[kind]
+            }
         )
+        self.feed(events[kind])
 
     @rule(held=st.booleans())
     def hold(self, held: bool) -> None:
