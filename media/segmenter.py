@@ -121,6 +121,8 @@ class SpeechSegmenter:
     """Voiced sound is 8 dB above the noise before it ..."""
     UNDER_PEAK = 10.0 ** (-25 / 10)
     """... and no more than 25 dB below the segment's loudest."""
+    SURELY_VOICED = 10.0 ** (-12 / 10)
+    """Less than 12 dB below the loudest is voiced whatever the noise: what came before may have been speech."""
 
     def __init__(self, settings: SegmenterSettings, sample_rate: int) -> None:
         self._settings = settings
@@ -225,8 +227,9 @@ class SpeechSegmenter:
         powers = self._powers(frames)
         starts = np.concatenate([np.arange(f.pts, f.end_pts, self._block) for f in frames])
         near = starts >= frame.end_pts - self._samples(self.LOOK_BACK_MS)
-        self._quietest = max(self.QUIETEST, float(np.percentile(powers, 20)) * self.OVER_FLOOR)
         self._peak = float(powers[near].max())
+        floor = float(np.percentile(powers, 20)) * self.OVER_FLOOR
+        self._quietest = max(self.QUIETEST, min(floor, self._peak * self.SURELY_VOICED))
         loud = starts[near & (powers > max(self._quietest, self._peak * self.UNDER_PEAK))]
         if not len(loud):
             return frame.pts
