@@ -59,7 +59,7 @@ stamp=$venv/.offhook-lock
 wanted=$(cat requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
   step "installing the locked Python packages"
-  "$venv/bin/python" -m pip install -q --progress-bar on --require-hashes -r requirements.lock ||
+  "$venv/bin/python" -m pip install -q --use-pep517 --require-hashes -r requirements.lock ||
     fail "pip could not install the locked packages" "check that the package index is reachable"
   "$venv/bin/python" -m pip install -q --no-deps --no-build-isolation -e . ||
     fail "pip could not install Offhook itself" "read pip's message above"
