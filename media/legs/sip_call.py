@@ -137,8 +137,6 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
         method = messages.method(message)
         if method in ("CANCEL", "BYE"):
             self._detail = messages.header(message, "reason") or self._detail
-        elif method == "INFO" and (digit := _plain_dtmf(message)):
-            self._keeper.tell(self.key, Digit(digit, time.monotonic()))
 
     @guarded
     def onCallMediaState(self, prm: Any) -> None:
@@ -212,12 +210,6 @@ def _ender(prm: Any) -> tuple[EndedBy, str]:
     if event.type == pjsua2.PJSIP_EVENT_RX_MSG:
         return EndedBy.FAR_END, event.src.rdata.wholeMsg
     return EndedBy.NOBODY, ""
-
-
-def _plain_dtmf(message: str) -> str:
-    """The key of an `application/dtmf` INFO; PJSIP reads only `dtmf-relay` itself."""
-    kind = messages.header(message, "content-type").partition(";")[0].strip().lower()
-    return messages.info_digit(message) if kind == "application/dtmf" else ""
 
 
 def _stats(stat: Any) -> dict[str, int | float | str]:

@@ -84,7 +84,7 @@ class SipEndpoint:
         if settings is None:
             raise LegError(f"there is no trunk named {trunk!r}", sip_code=404)
         if problem := dial_refusal(settings, uri):
-            self._machine.refusals["dial_forbidden"] += 1
+            self._machine.refuse("dial_forbidden")
             raise LegError(problem, sip_code=403)
         if any(not (c.isalnum() or c in "+-_.") for c in caller):
             raise LegError("the caller may hold letters, digits, +, -, _ and . only")
@@ -114,7 +114,7 @@ class SipEndpoint:
     @property
     def refusals(self) -> Counter[str]:
         """Requests turned away, by reason."""
-        return Counter(self._machine.refusals)
+        return self._machine.refusals
 
     def counts(self) -> dict[str, int]:
         """Calls now and what was lost on the way, for metrics."""

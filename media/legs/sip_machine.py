@@ -1,8 +1,8 @@
 """PJSIP's endpoint, driven from the SIP thread: accounts, gates for new calls, and the calls themselves.
 
-Everything in here runs on the SIP thread. Order of the gates for an INVITE: scanner or stranger, call limit,
-digest proof, codecs, port quarantine. A call that passes is announced to the loop once PJSIP has finished
-with the INVITE.
+Everything in here runs on the SIP thread. Order of the gates for an INVITE: scanner, stranger and call limit
+in the native guard (`media/pjsip/sip_guard.cpp`), before PJSIP makes anything of the request; then digest
+proof, codecs and port quarantine here. A call that passes is announced to the loop once PJSIP is done.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import framebus
 import pjsua2
 import structlog
 
@@ -22,11 +23,13 @@ from media.legs.sip_call import Header, SipCall, guarded
 from media.legs.sip_digest import DigestGate
 from media.legs.sip_facts import Fact, Incoming
 from media.legs.sip_ports import PortQuarantine
-from media.legs.sip_settings import SipSettings, SipTransport, TrunkSettings
+from media.legs.sip_settings import SipSettings, SipTransport, TrunkSettings, UnknownSource
 from media.legs.sip_trunks import TrunkTable
 
 log = structlog.get_logger(__name__)
 
+_GUARDED = ("scanner", "stranger_dropped", "stranger_refused", "register", "method", "call_limit")
+"""The guard's counters that tell of refusals."""
 _HARD_CALLS = 4_000
 """PJSUA_MAX_CALLS of our build; calls that still wait for the answer to a BYE count against it."""
 _LOG_LINES_PER_S = 20
@@ -102,15 +105,16 @@ class SipMachine:
     """The SIP thread's world. `Machine` of `media/legs/sip_thread.py`."""
 
     def __init__(self, settings: SipSettings, bus: Any, outlet: Outlet) -> None:
-        self.refusals: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()
         self.ports: dict[SipTransport, int] = {}
         self.calls: dict[int, SipCall] = {}
         self.early_ports = 0
         self._settings = settings
         self._bus = bus
         self._outlet = outlet
-        self._trunks = TrunkTable(settings.trunks, settings.scanners)
+        self._trunks = TrunkTable(settings.trunks)
         self._digest = DigestGate()
+        self._guard = _guard(settings)
         self._quarantine = PortQuarantine(settings.port_quarantine_s)
         self._accounts: dict[str, SipAccount] = {}
         self._fresh: dict[int, Incoming] = {}
@@ -128,6 +132,8 @@ class SipMachine:
             writer.__disown__()
             self._endpoint.libInit(_library_config(self._settings, writer))
             self._bus.install()
+            self._guard.install()
+            self._guard.set_load(0, self._settings.max_calls)
             self.ports = open_transports(self._endpoint, self._settings)
             self._endpoint.libStart()
             set_codecs(self._endpoint, self._settings)
@@ -170,6 +176,16 @@ class SipMachine:
         self._endpoint.libDestroy()
         del self._endpoint
 
+    @property
+    def refusals(self) -> Counter[str]:
+        """Requests turned away so far, by reason: the guard's, PJSIP's own and ours. Any thread."""
+        native = {name: count for name, count in self._guard.counts().items() if name in _GUARDED and count}
+        return Counter({**self._refusals, **native})
+
+    def refuse(self, reason: str) -> None:
+        """Count something that was turned away outside."""
+        self._refusals[reason] += 1
+
     # --- incoming ---
 
     def _on_incoming(self, account: SipAccount, prm: Any) -> None:
@@ -179,7 +195,7 @@ class SipMachine:
             trunk = self._admit(account.trunk, message)
             call.bus_leg = self._open_bus(prm.callId)
         except Refusal as refusal:
-            self.refusals[refusal.reason] += 1
+            self._refusals[refusal.reason] += 1
             call.respond(refusal.code, refusal.headers)
             return
         call.codecs = trunk.codecs or self._settings.codecs
@@ -194,12 +210,8 @@ class SipMachine:
 
     def _admit(self, trunk: TrunkSettings | None, message: str) -> TrunkSettings:
         """Pass an INVITE through the gates or raise `Refusal`."""
-        if self._trunks.is_scanner(messages.header(message, "user-agent")):
-            raise Refusal("scanner", 403)
-        if trunk is None:
+        if trunk is None:  # the guard and the table would have to disagree
             raise Refusal("unknown_source", 403)
-        if self.active >= self._settings.max_calls:
-            raise self._busy("call_limit")
         if trunk.inbound_user:
             self._check_digest(trunk, message)
         offered = messages.audio_codecs(messages.body(message))
@@ -228,7 +240,7 @@ class SipMachine:
         return leg
 
     def _on_refused(self, code: int) -> None:
-        self.refusals[f"stack_{code}"] += 1
+        self._refusals[f"stack_{code}"] += 1
 
     # --- outgoing ---
 
@@ -237,7 +249,7 @@ class SipMachine:
     ) -> None:
         """Place a call; `placed` learns its key and bus leg before any fact of it. Raises `LegError`."""
         if self.active >= self._settings.max_calls:
-            self.refusals["call_limit"] += 1
+            self._refusals["call_limit"] += 1
             raise LegError("the node carries as many calls as it may", sip_code=503)
         call = self._adopt(SipCall(self._accounts[trunk.name], -1, self, self._take_key()))
         call.codecs = trunk.codecs or self._settings.codecs
@@ -285,7 +297,7 @@ class SipMachine:
             self.early_ports += 1
             return
         refusal = self._busy("port_quarantine")
-        self.refusals[refusal.reason] += 1
+        self._refusals[refusal.reason] += 1
         self._fresh.pop(call.key, None)
         call.respond(refusal.code, refusal.headers)
 
@@ -293,7 +305,7 @@ class SipMachine:
         """Forget a call. This drops the last reference to it, on purpose within its last callback."""
         if self.calls.pop(call.key, None) is None:
             return
-        self._active -= call.admitted
+        self._count(-call.admitted)
         self._fresh.pop(call.key, None)
         if call.rtp_port:
             self._quarantine.release(call.rtp_port, time.monotonic())
@@ -306,11 +318,22 @@ class SipMachine:
 
     def _admit_call(self, call: SipCall) -> None:
         call.admitted = True
-        self._active += 1
+        self._count(1)
+
+    def _count(self, change: int) -> None:
+        self._active += change
+        self._guard.set_load(self._active, self._settings.max_calls)
 
     def _take_key(self) -> int:
         self._next_key += 1
         return self._next_key - 1
+
+
+def _guard(settings: SipSettings) -> Any:
+    networks = [source for trunk in settings.trunks for source in trunk.sources]
+    silent = settings.unknown is UnknownSource.DROP
+    scanners = [scanner.lower() for scanner in settings.scanners]
+    return framebus.SipGuard(networks, scanners, silent, settings.retry_after_s)
 
 
 def _library_config(settings: SipSettings, writer: _Log) -> Any:

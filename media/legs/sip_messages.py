@@ -131,21 +131,6 @@ def _describes(line: str, gone: set[str]) -> bool:
     return bool(found and found.group(1) in gone)
 
 
-def info_digit(message: str) -> str:
-    """The key in the body of an INFO of type application/dtmf (bare) or dtmf-relay; "" for anything else."""
-    kind = header(message, "content-type").partition(";")[0].strip().lower()
-    text = body(message)
-    if kind == "application/dtmf-relay":
-        found = re.search(r"signal\s*=\s*(\S+)", text, re.IGNORECASE)
-        key = found.group(1) if found else ""
-    elif kind == "application/dtmf":
-        key = text.strip()
-    else:
-        return ""
-    key = {"10": "*", "11": "#"}.get(key, key.upper())
-    return key if len(key) == 1 and key in "0123456789*#ABCD" else ""
-
-
 def audio_port(sdp: str) -> int:
     """RTP port of the first audio line; 0 when there is none or it is off."""
     found = re.search(r"^m=audio (\d+)", sdp, re.MULTILINE)

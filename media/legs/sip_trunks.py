@@ -14,9 +14,8 @@ _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 class TrunkTable:
     """Answers who a source address is. The most specific network wins, so order does not matter."""
 
-    def __init__(self, trunks: Sequence[TrunkSettings], scanners: Sequence[str] = ()) -> None:
+    def __init__(self, trunks: Sequence[TrunkSettings]) -> None:
         self.trunks = tuple(trunks)
-        self._scanners = tuple(scanner.lower() for scanner in scanners)
         networks = [(ipaddress.ip_network(source), trunk) for trunk in trunks for source in trunk.sources]
         self._networks: list[tuple[_Network, TrunkSettings]] = sorted(
             networks, key=lambda pair: pair[0].prefixlen, reverse=True
@@ -38,11 +37,6 @@ class TrunkTable:
     def named(self, name: str) -> TrunkSettings | None:
         """The trunk of that name, or None."""
         return next((trunk for trunk in self.trunks if trunk.name == name), None)
-
-    def is_scanner(self, user_agent: str) -> bool:
-        """Whether a User-Agent value is one that only attack tools send."""
-        agent = user_agent.lower()
-        return any(scanner in agent for scanner in self._scanners)
 
 
 def split_host(source: str) -> tuple[str, int]:

@@ -91,7 +91,15 @@ MODULES = [
 SOURCE_SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".i", ".mak", ".in"}
 INCLUDES = ["pjlib", "pjlib-util", "pjnath", "pjmedia", "pjsip"]
 LIBS_DIR = "offhook_pjsip.libs"
-FRAMEBUS = ["frame_bus.cpp", "wire_transport.cpp", "leg_port.cpp", "pjsua_hooks.cpp", "module.cpp"]
+FRAMEBUS = [
+    "frame_bus.cpp",
+    "wire_transport.cpp",
+    "leg_port.cpp",
+    "pjsua_hooks.cpp",
+    "sip_guard.cpp",
+    "sip_guard_module.cpp",
+    "module.cpp",
+]
 PYBIND11 = "pybind11>=3.0,<4"
 
 

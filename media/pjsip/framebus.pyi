@@ -86,3 +86,20 @@ class FrameBus:
         self, leg: int, pcm: Any, rate: int = 8000, arrived_ns: int = 0, flags: int = 0
     ) -> NDArray[np.int16]:
         """For tests without PJSIP: 20 ms of one leg's clock; `pcm` was heard, what is returned was sent."""
+
+class SipGuard:
+    """The gate in front of PJSIP: sees every request before a transaction or a call is made of it."""
+
+    def __init__(
+        self, networks: list[str], scanners: list[str], drop_strangers: bool, retry_after: int
+    ) -> None:
+        """Known peers as CIDR, parts of User-Agent values that are always dropped (lower case), what a
+        stranger gets (nothing, or 403), and the seconds in the 503 over the limit.
+        """
+    def install(self) -> None:
+        """After Endpoint.libInit(), on the SIP thread. Raises RuntimeError."""
+    def set_load(self, active: int, limit: int) -> None:
+        """An INVITE gets 503 while active >= limit; OPTIONS tells both. From any thread."""
+    def counts(self) -> dict[str, int]:
+        """Requests by fate: passed, scanner, stranger_dropped, stranger_refused, register, method,
+        call_limit, options. From any thread."""

@@ -5,6 +5,7 @@
 
 #include "frame_bus.hpp"
 #include "pjsua_hooks.hpp"
+#include "sip_guard_module.hpp"
 
 namespace py = pybind11;
 using framebus::FrameBus;
@@ -92,6 +93,7 @@ PYBIND11_MODULE(framebus, m) {
     }
   });
 
+  add_sip_guard(m);
   m.attr("FRAME_DTYPE") = frame_dtype();
   m.attr("LOST") = static_cast<int>(framebus::kLost);
   m.attr("DTX") = static_cast<int>(framebus::kDtx);

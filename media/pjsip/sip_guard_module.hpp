@@ -1,0 +1,6 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+// Adds the class SipGuard to the module.
+void add_sip_guard(pybind11::module_& m);
