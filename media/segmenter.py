@@ -122,7 +122,7 @@ class SpeechSegmenter:
     UNDER_PEAK = 10.0 ** (-25 / 10)
     """... and no more than 25 dB below the segment's loudest."""
     SURELY_VOICED = 10.0 ** (-12 / 10)
-    """Less than 12 dB below the loudest is voiced whatever the noise: what came before may have been speech."""
+    """Within 12 dB of the loudest is voiced whatever came before, which may have been speech itself."""
 
     def __init__(self, settings: SegmenterSettings, sample_rate: int) -> None:
         self._settings = settings

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from media.frame import AudioFrame, Pcm, Voice
-from media.segmenter import SegmentEvent, SegmenterSettings, SpeechSegmenter
+from media.segmenter import SegmenterSettings, SegmentEvent, SpeechSegmenter
 from media.vad import VoiceDetector
 from media.wav import read_mono
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from media.frame import AudioFrame, Pcm, Voice
 from media.segmenter import (
-    SegmentEvent,
     SegmenterSettings,
+    SegmentEvent,
     SpeechEnded,
     SpeechSegmenter,
     SpeechStarted,
