@@ -213,8 +213,12 @@ class Leg(Protocol):
     async def send_dtmf(self, digits: str) -> None:
         """Send keys to the far end. Raises `LegError` when the leg cannot."""
 
-    async def hangup(self, reason: EndReason) -> None:
-        """End the leg. Idempotent; `LegClosed` follows."""
+    async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
+        """End the leg. Idempotent; `LegClosed` follows.
+
+        `cause` is the Q.850 cause (1 to 127) told to the far end where its network has a word for it
+        (RFC 3326); 0 takes the one that fits the reason.
+        """
 
     def stats(self) -> dict[str, int | float | str]:
         """Counters of the media path for the call's record: packets, lost, late, dropped, underruns."""

@@ -137,9 +137,9 @@ class LoopbackLeg:
             raise LegError("the far end has hung up", sip_code=481)
         self.digits_sent += digits
 
-    async def hangup(self, reason: EndReason) -> None:
-        """See `Leg.hangup`."""
-        self._close(reason)
+    async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
+        """See `Leg.hangup`; the cause is kept in `LegClosed.detail`."""
+        self._close(reason, detail=f"Q.850;cause={cause}" if cause else "")
 
     def stats(self) -> dict[str, int | float | str]:
         """Counters of the media path."""

@@ -77,9 +77,9 @@ class RecordedLeg:
         """See `Leg.send_dtmf`."""
         await self._leg.send_dtmf(digits)
 
-    async def hangup(self, reason: EndReason) -> None:
+    async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         """See `Leg.hangup`."""
-        await self._leg.hangup(reason)
+        await self._leg.hangup(reason, cause=cause)
 
     def stats(self) -> dict[str, int | float | str]:
         """The leg's own, and what the tape lost."""

@@ -158,9 +158,9 @@ class SipLeg:
             raise LegError("sending keys is switched off; set dtmf_rtp or dtmf_info")
         await self._desk.on_call(self.key, lambda call: call.send_keys(digits, rtp=rtp, info=info))
 
-    async def hangup(self, reason: EndReason) -> None:
+    async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         """End the leg by BYE, CANCEL or a refusal, whichever its state asks for. Idempotent."""
-        self._begin_hangup(reason)
+        self._begin_hangup(reason, cause)
 
     def stats(self) -> dict[str, int | float | str]:
         """Counters of the media path: those of RTP once the leg is over, those of the bus at any time."""
@@ -168,13 +168,13 @@ class SipLeg:
             return {**self._stats, **self._media.stats(), **self._desk.bus_stats(self.bus_leg)}
         return dict(self._stats)
 
-    def _begin_hangup(self, reason: EndReason) -> None:
+    def _begin_hangup(self, reason: EndReason, cause: int = 0) -> None:
         if self._state is LegState.CLOSED or self._reason is not None:
             return
         self._reason = reason
         answered = self._media.accepted
         code = 0 if answered or self._direction is Direction.OUTBOUND else refusal_code(reason)
-        headers = [("Reason", reason_header(reason))]
+        headers = [("Reason", reason_header(reason, cause))]
         self._desk.post_to_call(self.key, lambda call: call.end(code, headers))
 
     # --- from the endpoint, on the loop's thread ---

@@ -82,9 +82,12 @@ def refusal_code(reason: EndReason) -> int:
     return _REFUSALS.get(reason, 603)
 
 
-def reason_header(reason: EndReason) -> str:
-    """Value of the Reason header of a BYE or CANCEL (RFC 3326): a Q.850 cause and our own word."""
-    cause = _CAUSES.get(reason, 16)
+def reason_header(reason: EndReason, cause: int = 0) -> str:
+    """Value of the Reason header of a BYE or CANCEL (RFC 3326): a Q.850 cause and our own word.
+
+    A `cause` of 0 takes the one that fits the reason.
+    """
+    cause = cause or _CAUSES.get(reason, 16)
     return f'Q.850;cause={cause};text="{reason.value}"'
 
 

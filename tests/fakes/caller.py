@@ -61,7 +61,7 @@ class ScriptedCaller:
 
     async def send_dtmf(self, digits: str) -> None: ...
 
-    async def hangup(self, reason: EndReason) -> None:
+    async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         self.hung_up.append(reason)
         self.clock.cancel()
         self.listener.notice(LegClosed(reason, asyncio.get_running_loop().time()))

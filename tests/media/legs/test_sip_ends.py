@@ -47,3 +47,8 @@ def test_every_reason_has_a_refusal_and_a_header(reason: EndReason) -> None:
     assert 400 <= refusal_code(reason) <= 699
     header = reason_header(reason)
     assert header.startswith("Q.850;cause=") and f'text="{reason.value}"' in header
+
+
+def test_a_cause_of_our_own_goes_into_the_header() -> None:
+    assert reason_header(EndReason.DIALPLAN_HUNG_UP).startswith("Q.850;cause=16;")
+    assert reason_header(EndReason.DIALPLAN_HUNG_UP, 17).startswith("Q.850;cause=17;")
