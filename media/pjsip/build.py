@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 VERSION = "2.17"
 HERE = Path(__file__).resolve().parent
@@ -257,8 +259,9 @@ def unpack(source: Path, tree: Path) -> None:
     else:
         with tarfile.open(source) as archive:
             # Python before 3.11.4 knows no filters; the checksum vouches for the archive either way.
-            safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            archive.extractall(tree.parent / "unpacked", **safely)
+            if hasattr(tarfile, "data_filter"):
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(tree.parent / "unpacked")
         (top,) = (tree.parent / "unpacked").iterdir()
         top.rename(tree)
     text = (tree / "version.mak").read_text()
@@ -454,15 +457,21 @@ def key(*parts: str, files: Iterable[Path] = ()) -> str:
     return sha256("\n".join([*parts, *(f"{path.name}:{file_sha256(path)}" for path in files)]).encode())
 
 
+def recipe() -> list[str]:
+    """What decides how PJSIP is built; other edits of this file must not build it anew."""
+    steps = (unpack, patch, compile_flags, build_libraries, build_binding, extension, keep)
+    return [*map(inspect.getsource, steps), repr((CONFIGURE, PATCHES, HARDENED, INCLUDES, LIBS_DIR))]
+
+
 def build() -> Path:
     """The wheel for the present inputs, from the cache where it is there."""
     source, checksum = obtain_source()
     version = ["g++", "-dumpfullversion", "-dumpmachine"]
     compiler = subprocess.run(version, capture_output=True, text=True).stdout if shutil.which("g++") else ""
     abi = str(sysconfig.get_config_var("SOABI"))
-    base = key(checksum, abi, compiler, files=[HERE / "config_site.h", Path(__file__).resolve()])
+    base = key(checksum, abi, compiler, *recipe(), files=[HERE / "config_site.h"])
     native = [*sorted(HERE.glob("*.hpp")), *sorted(HERE.glob("*.cpp")), HERE / "framebus.pyi"]
-    full = key(base, files=native)
+    full = key(base, files=[*native, Path(__file__).resolve()])
     folder = CACHE / full[:32]
     if wheels := sorted(folder.glob("*.whl")):
         say("up to date")
@@ -477,6 +486,15 @@ def build() -> Path:
     wheel = write_wheel(kept, bus, f"{VERSION}.0+{full[:8]}", folder)
     shutil.rmtree(folder / "build")
     return wheel
+
+
+def wait_for_turn(lock: IO[str]) -> None:
+    """Two builds at once would share one tree."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("another build is running; waiting for it …")
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def install(wheel: Path) -> None:
@@ -509,7 +527,7 @@ def main() -> int:
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
         with (CACHE / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would share one tree
+            wait_for_turn(lock)
             wheel = build()
         if options.install:
             install(wheel)
