@@ -86,7 +86,7 @@ class SipEndpoint:
         if problem := dial_refusal(settings, uri):
             self._machine.refuse("dial_forbidden")
             raise LegError(problem, sip_code=403)
-        if any(not (c.isalnum() or c in "+-_.") for c in caller):
+        if not caller.isascii() or any(not (c.isalnum() or c in "+-_.") for c in caller):
             raise LegError("the caller may hold letters, digits, +, -, _ and . only")
         called = uri.partition(":")[2].partition("@")[0]
         parties = Parties(caller, called, settings.name)
