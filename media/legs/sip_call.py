@@ -179,6 +179,16 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
             return
         self._keeper.tell(self.key, Digit(str(prm.digit), time.monotonic()))
 
+    @guarded
+    def onCallTransferRequest(self, prm: Any) -> None:
+        """Decline REFER: pjsua2 would accept and dial whatever number the far end names."""
+        prm.statusCode = pjsua2.PJSIP_SC_DECLINE
+
+    @guarded
+    def onCallReplaceRequest(self, prm: Any) -> None:
+        """Decline INVITE with Replaces: pjsua2 would hand this call to whoever knows its dialog."""
+        prm.statusCode = pjsua2.PJSIP_SC_DECLINE
+
     def collect_stats(self) -> dict[str, int | float | str]:
         """RTP counters of the call so far; the last ones are kept when the stream goes."""
         try:

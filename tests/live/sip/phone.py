@@ -326,6 +326,12 @@ class Phone:
         lines.append(f"Content-Length: {len(body)}")
         self.wire.send(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
 
+    @property
+    def replaces(self) -> str:
+        """Value of a Replaces header that names this dialog (RFC 3891)."""
+        theirs = self._to.partition("tag=")[2].partition(";")[0]
+        return f"{self._call_id};to-tag={theirs};from-tag={self._tag}"
+
     # --- calls ---
 
     def invite(self, *, sdp: str | None = None, headers: Iterable[Header] = ()) -> None:

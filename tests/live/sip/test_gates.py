@@ -138,6 +138,25 @@ def test_what_we_do_not_do_is_refused(small: GatewayProcess, method: str, code: 
         assert code != 405 or "INVITE" in answer["allow"]
 
 
+def test_a_caller_cannot_make_us_dial(small: GatewayProcess) -> None:
+    with Phone(small.sip) as phone, Phone(small.sip) as target:
+        phone.call()
+        phone.request("REFER", headers=[("Refer-To", f"<sip:1900@127.0.0.1:{target.wire.port}>")])
+        phone.expect(603)
+        assert target.silence(0.3)
+        phone.bye()
+
+
+def test_nobody_can_take_over_a_call(small: GatewayProcess) -> None:
+    with Phone(small.sip) as phone, Phone(small.sip) as thief:
+        phone.call()
+        thief.invite(headers=[("Replaces", phone.replaces)])
+        thief.refused(603)
+        came = phone.rtp.talk(tone(440, 0.6))
+        assert pitch(heard(came)[-2000:]) == pytest.approx(440, abs=6)
+        phone.bye()
+
+
 def test_options_tells_how_full_we_are(small: GatewayProcess) -> None:
     with Phone(small.sip) as talking, Phone(small.sip) as asking:
         talking.call()
