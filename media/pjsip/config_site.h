@@ -46,8 +46,9 @@
 #define PJMEDIA_HAS_G7221_CODEC 0
 #define PJMEDIA_HAS_VIDEO 0
 
-/* Loss concealment holds back this much of every frame, lost or not, to blend at the seams. */
-#define PJMEDIA_WSOLA_DELAY_MSEC 2
+/* Loss concealment holds back this much of every frame, lost or not, to blend at the seams. Not less than
+ * the template it searches with (5 ms), or its windows do not fit. */
+#define PJMEDIA_WSOLA_DELAY_MSEC 5
 
 /* The bridge is only our clock. The serial backend sends one heart-beat per port and tick
  * from one thread, which is what the frame bus is built on. */

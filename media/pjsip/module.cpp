@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <pj/log.h>
+
 #include "frame_bus.hpp"
 #include "pjsua_hooks.hpp"
 #include "sip_guard_module.hpp"
@@ -84,6 +86,8 @@ Pcm simulate_tick(FrameBus& bus, std::int32_t leg, const py::buffer& pcm, int ra
 }  // namespace
 
 PYBIND11_MODULE(framebus, m) {
+  // PJLIB tells of its own start on stdout before anybody could configure its log.
+  pj_log_set_level(1);
   m.doc() = "All legs' audio between PJMEDIA's clock and Python: see media/pjsip/README.md.";
   py::register_exception_translator([](std::exception_ptr error) {
     try {
