@@ -17,7 +17,11 @@ from engines.embedded.moonshine_tokens import VOCABULARY_FILE, HotWords, SpokenW
 from media.frame import Pcm
 
 _PRE_EMPHASIS = np.float32(0.4)
-"""Took the word error rate of telephone speech from 4.4 to 3.8 % on average (three voices, three lines)."""
+"""Took the word error rate of telephone speech from 4.4 to 3.8 % on average: one speaker at three pitches,
+three paddings each."""
+_CLOSING_SILENCE = 0.2
+"""Seconds put after a whole utterance: an early decode has hardly any. Without it 5.0 % of the words
+are wrong instead of 4.1 %. More does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Ear:
         evidence = evidence_in(stretch.pcm, stretch.sample_rate)
         if evidence.level < self._guard.min_level:
             return Heard("", (), 0.0, (), Doubt.SILENCE)
-        decoded = self._decode(stretch, aborted)
+        decoded = self._decode(stretch, aborted, _CLOSING_SILENCE)
         if not decoded.text:
             return Heard("", (), 0.0, decoded.tokens, None)
         doubt = doubt_of(decoded.text, decoded.confidence, evidence, self._guard)
@@ -88,14 +92,16 @@ class Ear:
             return Heard("", (), 0.0, (), Doubt.SILENCE)
         if evidence.voiced < self._guard.min_voiced:
             return Heard("", (), 0.0, (), Doubt.NO_VOICE)
-        decoded = self._decode(stretch, aborted)
+        decoded = self._decode(stretch, aborted, 0.0)
         doubt = doubt_of(decoded.text, decoded.confidence, evidence, self._guard) if decoded.text else None
         return Heard("" if doubt else decoded.text, decoded.words, decoded.confidence, decoded.tokens, doubt)
 
-    def _decode(self, stretch: Stretch, aborted: Callable[[], bool]) -> Decoded:
+    def _decode(self, stretch: Stretch, aborted: Callable[[], bool], silence: float) -> Decoded:
         if not len(stretch.pcm):
             return NOTHING
         audio = _at_model_rate(stretch.pcm, stretch.sample_rate)
+        if silence:
+            audio = np.pad(audio, (0, round(silence * SAMPLE_RATE)))
         return self.model().decode(audio, draft=stretch.draft, hot_words=stretch.hot_words, aborted=aborted)
 
 

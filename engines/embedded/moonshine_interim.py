@@ -17,6 +17,9 @@ class InterimSettings:
 
     every: float = 0.4
     """Seconds of new audio between two passes, 0.1 to 5; costs rise as it falls."""
+    thinning: float = 0.08
+    """Least distance of two passes as a share of the audio so far, 0 to 0.5: a pass over long audio costs
+    more, so there are fewer."""
     first: float = 0.6
     """Seconds of audio (pre-roll included) before the first pass, 0.2 to 5."""
     confidence: float = 0.5
@@ -27,10 +30,16 @@ class InterimSettings:
     def __post_init__(self) -> None:
         if not 0.1 <= self.every <= 5.0:
             raise ValueError("every: give seconds from 0.1 to 5")
+        if not 0.0 <= self.thinning <= 0.5:
+            raise ValueError("thinning: give a share from 0 to 0.5")
         if not 0.2 <= self.first <= 5.0:
             raise ValueError("first: give seconds from 0.2 to 5")
         if not 0.0 <= self.confidence <= 1.0 or not 0.0 <= self.word_confidence <= 1.0:
             raise ValueError("confidence, word_confidence: give a share from 0 to 1")
+
+    def next_pass(self, seconds: float) -> float:
+        """At what length of the audio the pass after one at `seconds` is due."""
+        return seconds + max(self.every, seconds * self.thinning)
 
 
 class Captions:

@@ -129,7 +129,7 @@ class Segment:
         if length >= self._shop.pieces.longest * (2 if self.phase is Phase.PAUSED else 1):
             self._cut()
         elif self._interim and self.phase is Phase.OPEN and length >= self._next_glimpse:
-            self._next_glimpse = length + self._shop.interims.every
+            self._next_glimpse = self._shop.interims.next_pass(length)
             self._look()
 
     def pause(self) -> None:

@@ -89,7 +89,13 @@ def test_words_of_finished_pieces_come_first() -> None:
     assert captions.compose(["One", "two."]) == ("One two. three four", len("One two."))
 
 
-@pytest.mark.parametrize("wrong", [{"every": 0.0}, {"first": 9.0}, {"confidence": 2.0}])
+def test_long_audio_is_listened_to_less_often() -> None:
+    settings = InterimSettings(every=0.4, thinning=0.1)
+    assert settings.next_pass(1.0) == pytest.approx(1.4)
+    assert settings.next_pass(10.0) == pytest.approx(11.0)
+
+
+@pytest.mark.parametrize("wrong", [{"thinning": 0.9}, {"every": 0.0}, {"first": 9.0}, {"confidence": 2.0}])
 def test_settings_name_the_field(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         InterimSettings(**wrong)
