@@ -112,7 +112,7 @@ class Asterisk:
             "[options]\nmaxcalls = 0\nhighpriority = no\nmaxfiles = 65536\n",
             "modules.conf": f"[modules]\nautoload = no\n{loads}\n",
             "logger.conf": "[general]\n[logfiles]\nconsole =\n",
-            "rtp.conf": "[general]\nrtpstart=40000\nrtpend=48000\nstrictrtp=no\n",
+            "rtp.conf": "[general]\nrtpstart=20000\nrtpend=28000\nstrictrtp=no\n",
             "extensions.conf": "[default]\nexten => echo,1,Answer()\n"
             " same => n,Echo()\n same => n,Hangup()\n",
             "pjsip.conf": f"[udp]\ntype=transport\nprotocol=udp\nbind=127.0.0.1:{self.port}\n"

@@ -39,6 +39,8 @@ _PIECE = RATE // 200
 _DUCKED = 0.6
 """Level of the reply, of 1, below which it counts as lowered."""
 _GONE = 0.02
+_GONE_PIECES = 30
+"""So many pieces in a row (0.15 s) without a trace of the greeting mean that it was stopped."""
 _KNOWN_DBFS = -40.0
 """Pieces of the greeting below this say nothing about the level."""
 _BARS = {"ducked": (70.0, 100.0), "stopped": (120.0, 160.0)}
@@ -83,10 +85,21 @@ def yielding(conversation: Conversation, greeting: Pcm) -> Yielding:
     if not len(before) or np.abs(np.median(before) - 1) > 0.05:
         return Yielding(spoken.prompt.name, float("nan"), float("nan"))
     low = np.flatnonzero((at >= onset) & (gains < _DUCKED))
-    there = np.flatnonzero((at >= onset) & (gains > _GONE))
+    last = _last_piece(gains, int(np.searchsorted(at, onset)))
     ducked = (int(at[low[0]]) - onset) / 1e6 if len(low) else float("nan")
-    stopped = (int(at[there[-1]]) - onset) / 1e6 if len(there) and len(low) else float("nan")
+    stopped = (int(at[last]) - onset) / 1e6 if last is not None else float("nan")
     return Yielding(spoken.prompt.name, ducked, stopped)
+
+
+def _last_piece(gains: npt.NDArray[np.float64], begin: int) -> int | None:
+    """The last piece with sound of the greeting before it stays away; what comes later is another reply."""
+    known = np.flatnonzero(~np.isnan(gains))
+    known = known[known >= begin]
+    gone = np.abs(gains[known]) < _GONE
+    for place in range(1, len(known) - _GONE_PIECES):
+        if gone[place : place + _GONE_PIECES].all():
+            return int(known[place - 1])
+    return None
 
 
 def _aligned(heard: Pcm, greeting: Pcm) -> int:
