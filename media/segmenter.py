@@ -216,7 +216,8 @@ class SpeechSegmenter:
     def _move_end(self, frame: AudioFrame) -> None:
         powers = self._powers([frame])
         self._peak = max(self._peak, float(powers.max()))
-        voiced = np.flatnonzero(powers > max(self._quietest, self._peak * self.UNDER_PEAK))
+        quietest = max(self.QUIETEST, min(self._quietest, self._peak * self.SURELY_VOICED))
+        voiced = np.flatnonzero(powers > max(quietest, self._peak * self.UNDER_PEAK))
         if len(voiced):
             self._last_voiced = min(frame.pts + (int(voiced[-1]) + 1) * self._block, frame.end_pts)
             self._last_voiced_at = self._arrival(frame, self._last_voiced)
@@ -228,8 +229,7 @@ class SpeechSegmenter:
         starts = np.concatenate([np.arange(f.pts, f.end_pts, self._block) for f in frames])
         near = starts >= frame.end_pts - self._samples(self.LOOK_BACK_MS)
         self._peak = float(powers[near].max())
-        floor = float(np.percentile(powers, 20)) * self.OVER_FLOOR
-        self._quietest = max(self.QUIETEST, min(floor, self._peak * self.SURELY_VOICED))
+        self._quietest = max(self.QUIETEST, float(np.percentile(powers, 20)) * self.OVER_FLOOR)
         loud = starts[near & (powers > max(self._quietest, self._peak * self.UNDER_PEAK))]
         if not len(loud):
             return frame.pts

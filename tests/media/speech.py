@@ -61,7 +61,8 @@ def tone(hertz: list[float], seconds: float, dbfs: float = -18.0) -> Pcm:
     time = np.arange(int(seconds * RATE)) / RATE
     sound = np.sum([np.sin(2 * np.pi * f * time) for f in hertz], axis=0)
     sound *= 10 ** (dbfs / 20) / np.sqrt(np.mean(sound**2))
-    return (sound * 32767).astype(np.int16)
+    pcm: Pcm = (sound * 32767).astype(np.int16)
+    return pcm
 
 
 def burst(seconds: float, dbfs: float, seed: int) -> Pcm:

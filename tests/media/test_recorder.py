@@ -26,6 +26,10 @@ def caller(index: int, value: int = 100, shift: int = 0) -> AudioFrame:
     return AudioFrame(np.full(FRAME, value, np.int16), RATE, shift + index * FRAME, 50.0 + (index + 1) / 50)
 
 
+def wait_for(gate: threading.Event) -> None:
+    assert gate.wait(5.0)
+
+
 def finished(recorder: StereoRecorder, path: Path) -> Pcm:
     future = recorder.close()
     assert future is not None
@@ -104,7 +108,7 @@ def test_the_unfinished_file_can_be_played(tmp_path: Path, disk: TapeDisk) -> No
 def test_a_slow_disk_loses_blocks_not_order_and_says_so(tmp_path: Path) -> None:
     disk = TapeDisk(most_pending=1)
     gate = threading.Event()
-    blocked = disk.put(lambda: bool(gate.wait(5.0)) or None)
+    blocked = disk.put(lambda: wait_for(gate))
     path = tmp_path / "call.wav"
     recorder = StereoRecorder(path, RATE, disk)
     for index in range(100):

@@ -57,7 +57,7 @@ def kinds(events: list[SegmentEvent]) -> list[str]:
 )
 def test_unfit_settings_are_named(change: dict[str, float], field: str) -> None:
     with pytest.raises(ValueError, match=field):
-        replace(DEFAULTS, **change)
+        replace(DEFAULTS, **change)  # type: ignore[arg-type]
 
 
 def test_a_sentence_is_suspected_started_and_ended() -> None:
