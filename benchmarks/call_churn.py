@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     calls = 100 if options.quick else options.calls
     settings = {
         "limits": {"max_calls": options.limit},
-        "sip": {"max_calls": options.limit + 50, "port_quarantine_s": 1.0},
+        "sip": {"port_quarantine_s": 1.0},
         "session": {"turns": {"guards": {"media_lost": _MEDIA_LOST_S}}},
     }
     with GatewayProcess(settings) as gateway, tempfile.TemporaryDirectory(prefix="churn-") as folder:

@@ -1,15 +1,20 @@
-"""Speaks texts and files into a leg before a conversation begins."""
+"""Speaks texts and files into a leg before a conversation begins, or instead of one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engines.base import Tts, TtsOptions
+from engines.base import EngineTimeout
+from gateway.calls.deadlines import paced
+from gateway.calls.speaking import SpeakingVoice
+from gateway.prompts import sentences
 from media.frame import AudioFrame, Pcm, Voice
-from media.legs.base import EndReason, Leg, LegClosed, LegEvent, PlayoutDrained
+from media.legs.base import EndReason, Leg, LegClosed, LegEvent, LegListener, PlayoutDrained
 from media.wav import read_mono
 
 _SPARE = 3.0
@@ -18,7 +23,7 @@ _ROOM_WAIT = 0.1
 
 
 class CallerGone(Exception):
-    """The leg closed while we spoke; `reason` says why."""
+    """The leg closed while we spoke, or was asked to; `reason` says why."""
 
     def __init__(self, reason: EndReason) -> None:
         super().__init__(reason)
@@ -28,12 +33,13 @@ class CallerGone(Exception):
 class Announcer:
     """A leg's listener that hears nothing but the end, and says one thing at a time."""
 
-    def __init__(self, leg: Leg, tts: Tts, language: str) -> None:
+    def __init__(self, leg: Leg, voice: SpeakingVoice) -> None:
         self._leg = leg
-        self._tts = tts
-        self._language = language
+        self._voice = voice
         self.replies = 0
         """Reply numbers used so far; whoever takes the leg over counts on from here."""
+        self._written = 0
+        self._heir: LegListener | None = None
         self._drained = asyncio.Event()
         self._closed: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
 
@@ -46,56 +52,80 @@ class Announcer:
             self._closed.set_result(reason)
 
     def notice(self, event: LegEvent) -> None:
+        if self._heir is not None:
+            self._heir.notice(event)
+            return
         match event:
             case PlayoutDrained(reply=reply) if reply == self.replies:
                 self._drained.set()
             case LegClosed(reason=reason):
                 self.stop(reason)
 
-    @property
-    def closed(self) -> EndReason | None:
-        """Why the leg is over; None while it is not."""
-        return self._closed.result() if self._closed.done() else None
+    def hand_over(self, heir: LegListener) -> None:
+        """What still comes here, until the heir is attached itself, is for the heir. Raises `CallerGone`."""
+        self.check()
+        self._heir = heir
+
+    def check(self) -> None:
+        """Raise `CallerGone` when there is nobody left to speak to."""
+        if self._closed.done():
+            raise CallerGone(self._closed.result())
 
     async def say(self, text: str) -> None:
         """Speak a text to its end. Raises `CallerGone`, `EngineError`."""
-        options = TtsOptions(sample_rate=self._leg.sample_rate, language=self._language)
         self._begin()
-        length = 0
-        async for chunk in self._tts.speak(text, options):
-            await self._write(chunk.pcm)
-            length += len(chunk.pcm)
-        await self._heard_out(length)
+        for sentence in sentences(text):
+            await self._speak(sentence)
+        await self._heard_out()
 
     async def play(self, path: Path) -> None:
         """Play a WAV file to its end. Raises `CallerGone`; `OSError` and `ValueError` for an unfit file."""
         pcm = await asyncio.to_thread(read_mono, path, self._leg.sample_rate)
         self._begin()
         await self._write(pcm)
-        await self._heard_out(len(pcm))
+        await self._heard_out()
 
     async def wait(self, seconds: float) -> None:
         """Let time pass. Raises `CallerGone`."""
         await self._or_gone(asyncio.sleep(seconds))
 
+    async def closed(self, seconds: float) -> None:
+        """Wait for the leg's end, but no longer than this."""
+        await asyncio.wait({self._closed}, timeout=seconds)
+
     def _begin(self) -> None:
+        self.check()
         self.replies += 1
+        self._written = 0
         self._drained.clear()
+
+    async def _speak(self, sentence: str) -> None:
+        rate = self._leg.sample_rate
+        ahead = max(0, self._written - self._leg.playout.position()) / rate if self._written else 0.0
+        options = replace(self._voice.options, sample_rate=rate, ahead=ahead)
+        limits = self._voice.deadlines
+        sound = self._voice.tts.speak(sentence, options)
+        try:
+            async with aclosing(paced(sound, limits.tts_first, limits.tts_next)) as chunks:
+                async for chunk in chunks:
+                    await self._write(chunk.pcm)
+        except TimeoutError:
+            raise EngineTimeout(f"{self._voice.tts.name} gave no sound in time") from None
 
     async def _write(self, pcm: Pcm) -> None:
         written = 0
         while written < len(pcm):
-            if (reason := self.closed) is not None:
-                raise CallerGone(reason)
+            self.check()
             written += self._leg.playout.write(pcm[written:], self.replies)
             if written < len(pcm):
                 await asyncio.sleep(_ROOM_WAIT)
+        self._written += written
 
-    async def _heard_out(self, length: int) -> None:
+    async def _heard_out(self) -> None:
         self._leg.playout.finish()
-        if not length:
+        if not self._written:
             return
-        seconds = length / self._leg.sample_rate + _SPARE
+        seconds = self._written / self._leg.sample_rate + _SPARE
         # A far end on hold drains nothing; the call goes on all the same.
         await self._or_gone(_bounded(self._drained.wait(), seconds))
 
@@ -104,8 +134,7 @@ class Announcer:
         try:
             racers: set[asyncio.Future[Any]] = {task, self._closed}
             await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
-            if (reason := self.closed) is not None:
-                raise CallerGone(reason)
+            self.check()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

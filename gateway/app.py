@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import TypeVar
@@ -12,10 +13,11 @@ from typing import TypeVar
 import structlog
 
 from engines import registry as engine_registry
-from engines.base import AsrOptions, TtsOptions
+from engines.base import AsrOptions, Tts, TtsOptions
+from engines.speech_cache import SpeechCache
 from gateway.agents.registry import AgentRegistry
 from gateway.api.app import create_api
-from gateway.api.parts import ApiParts, CallView, Readiness, RecordFiles
+from gateway.api.parts import ApiParts, Readiness, RecordFiles
 from gateway.api.server import ApiServer
 from gateway.calls.observer import SessionObserver
 from gateway.calls.registry import CallRegistry
@@ -23,21 +25,28 @@ from gateway.calls.settings import Engines
 from gateway.config import Config, secrets_in
 from gateway.dialplan_watch import DialplanWatcher
 from gateway.errors import PartFailed
+from gateway.live_calls import LiveCalls
 from gateway.logs import start_logs
 from gateway.metrics import Metrics
 from gateway.observers import MetricsObserver
+from gateway.prompts import Prompter
 from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper
+from gateway.route_run import USUAL_RATE, CallParts
 from gateway.stall_probe import StallProbe
 from media.legs.base import Leg
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
+from media.legs.sip_settings import SipTransport
 from media.recorder import TapeDisk
 from media.vad import open_detector
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+SIP_PORT = 5060
+"""The port that a SIP address without one means (RFC 3261 section 19.1.2)."""
 
 
 class Offhook:
@@ -51,7 +60,7 @@ class Offhook:
     async def start(self) -> None:
         """Build and start every part; what was started is stopped again when one fails.
 
-        Raises `GatewayError` or `LegError` with the cure in its text.
+        Raises `GatewayError`, `LegError` or `EngineError` with the cure in its text.
         """
         try:
             await self._start()
@@ -61,26 +70,27 @@ class Offhook:
 
     async def _start(self) -> None:
         config = self.config
+        loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        self.engines = await self._open_engines()
         self.agents = AgentRegistry(config.agents)
         self._closing.push_async_callback(self.agents.aclose)
-        self.dialplan = DialplanWatcher(config.dialplan, self.agents.names, self.metrics.dialplan_reloaded)
+        self.dialplan = DialplanWatcher(config.dialplan, self.agents.names, self._dialplan_read)
         self._closing.push_async_callback(self.dialplan.aclose)
+        self.engines = await self._open_engines()
         self.calls = CallRegistry(config.limits)
+        self.live = LiveCalls(loop.time)
         self.keeper = RecordKeeper(config.node.record_dir)
         self._closing.push_async_callback(self.keeper.flush)
         self.tapes = TapeDisk()
         self._closing.push_async_callback(asyncio.to_thread, self.tapes.close)
         self.reception = Reception(self._desk())
         self._closing.push_async_callback(self.reception.aclose)
-        self.sip = SipEndpoint(
-            config.sip, self.reception.take, open_detector(config.vad), asyncio.get_running_loop()
-        )
+        self.sip = SipEndpoint(config.sip_endpoint(), self.reception.take, open_detector(config.vad), loop)
         await self.sip.start()
         self._closing.push_async_callback(self.sip.aclose)
         await self._start_api()
         self._watch()
+        self.prompter.prepare(self.dialplan.plan)
 
     async def drain(self) -> None:
         """Take no new calls and let the running ones finish, for as long as the configuration grants."""
@@ -99,20 +109,37 @@ class Offhook:
         tts = _made(engine_registry.tts, chosen.tts.engine, chosen.tts.settings)
         self._closing.push_async_callback(tts.aclose)
         await asyncio.gather(asr.warm_up(), tts.warm_up())
-        return Engines(asr, tts)
+        self._voice: Tts = tts
+        self._cache = SpeechCache(tts, chosen.tts.cache)
+        session = chosen.session
+        spoken = TtsOptions(USUAL_RATE, session.voice, session.language, session.speed)
+        self.prompter = Prompter(self._cache, spoken, session.phrases, chosen.agents)
+        self._closing.push_async_callback(self.prompter.aclose)
+        return Engines(asr, self._cache)
 
     def _desk(self) -> Desk:
         config = self.config
-        return Desk(
-            plan=lambda: self.dialplan.plan,
+        parts = CallParts(
             agent=self.agents.create,
             engines=self.engines,
             session=config.session,
-            registry=self.calls,
-            observers=(MetricsObserver(self.metrics), self.keeper, *self._observers),
+            observers=(MetricsObserver(self.metrics), self.live, self.keeper, *self._observers),
             metrics=self.metrics.calls,
+            live=self.live,
+            add=self.calls.add,
+        )
+        return Desk(
+            plan=lambda: self.dialplan.plan,
+            registry=self.calls,
+            parts=parts,
+            retry_after=config.limits.retry_after,
             wrap=self._tape if config.node.recordings else None,
         )
+
+    def _dialplan_read(self, ok: bool) -> None:
+        self.metrics.dialplan_reloaded(ok)
+        if ok:
+            self.prompter.prepare(self.dialplan.plan)
 
     def _tape(self, leg: Leg, call_id: str) -> Leg:
         return RecordedLeg(leg, self.config.node.record_dir / f"{call_id}.wav", self.tapes)
@@ -122,7 +149,7 @@ class Offhook:
         parts = ApiParts(
             readiness=Readiness(self._probes(), deadline=config.api.probe_seconds),
             metrics=self.metrics.render,
-            calls=self._running,
+            calls=self.live.views,
             record=RecordFiles(self.config.node.record_dir).record,
             version=version("offhook"),
         )
@@ -142,15 +169,15 @@ class Offhook:
         watch = self.metrics.watch_counters
         watch("sip_refusals", "SIP requests turned away", lambda: self.sip.refusals)
         self.metrics.watch_gauges("media", "SIP endpoint and frame bus", self.sip.stats)
-        for kind, engine in (("asr", self.engines.asr), ("tts", self.engines.tts)):
+        self.metrics.watch_gauges(
+            "speech_cache", "Prompts kept, and how often they served", self._cache.stats
+        )
+        for kind, engine in (("asr", self.engines.asr), ("tts", self._voice)):
             if (stats := getattr(engine, "stats", None)) is not None:
                 self.metrics.watch_gauges(f"{kind}_engine", f"Counts of the {kind} engine", stats)
 
     def _lost_on_disk(self) -> dict[str, float]:
         return {"tape_blocks": self.tapes.dropped, "records": self.keeper.failures}
-
-    def _running(self) -> list[CallView]:
-        return [{"call_id": call.call_id} for call in self.calls]
 
     def _probes(self) -> dict[str, Callable[[], Awaitable[None]]]:
         return {"sip": self._sip_ready, "asr": self._asr_ready, "tts": self._tts_ready, "room": self._room}
@@ -160,12 +187,14 @@ class Offhook:
             raise PartFailed("the SIP thread has stopped; restart the node")
 
     async def _asr_ready(self) -> None:
-        stream = self.engines.asr.stream(AsrOptions(self.config.session.language))
+        session = self.config.session
+        stream = self.engines.asr.stream(AsrOptions(session.language, USUAL_RATE))
         await stream.aclose()
 
     async def _tts_ready(self) -> None:
         session = self.config.session
-        async for _ in self.engines.tts.speak("Ready.", TtsOptions(8000, session.voice, session.language)):
+        # The voice itself, not the cache in front of it.
+        async for _ in self._voice.speak("Ready.", TtsOptions(USUAL_RATE, session.voice, session.language)):
             return
         raise PartFailed("the voice gave no sound")
 
@@ -186,34 +215,66 @@ def _made(make: Callable[[str, object], T], engine: str, settings: object) -> T:
 async def serve(config: Config) -> None:
     """Run a node until SIGTERM or SIGINT, then drain and stop. A second signal stops at once."""
     output = start_logs(config.logs, secrets=secrets_in(config))
-    stop = asyncio.Event()
+    signals: asyncio.Queue[None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, signals.put_nowait, None)
     node = Offhook(config)
     try:
+        log.info("starting", asr=config.asr.engine, tts=config.tts.engine, version=version("offhook"))
         await node.start()
-        for line in _where(node):
-            log.info(line)
-        await stop.wait()
-        stop.clear()
-        hurry = asyncio.ensure_future(stop.wait())
-        draining = asyncio.ensure_future(node.drain())
-        await asyncio.wait({hurry, draining}, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        draining.cancel()
-        await asyncio.gather(hurry, draining, return_exceptions=True)
+        node.metrics.watch_counters(
+            "log_lines_dropped", "Log lines that a slow output did not take", lambda: {"log": output.dropped}
+        )
+        _tell_where(node)
+        await signals.get()
+        await _drain(node, signals)
     finally:
         await node.aclose()
+        log.info("stopped")
         output.close()
 
 
-def _where(node: Offhook) -> list[str]:
-    """What an operator wants to know first."""
-    host = node.config.sip.host
-    lines = [
-        f"call sip:{route}@{host}:{port};transport={transport}"
-        for transport, port in node.sip.ports.items()
-        for route in node.agents.names & {r.name for r in node.dialplan.plan.routes}
-    ]
-    return [*lines, f"health, metrics and calls on http://{node.config.api.host}:{node.api.port}"]
+async def _drain(node: Offhook, signals: asyncio.Queue[None]) -> None:
+    """Let calls finish; a signal that comes meanwhile ends them."""
+    log.info("draining", calls=len(node.calls), seconds=node.config.node.drain_seconds)
+    hurry = asyncio.ensure_future(signals.get())
+    draining = asyncio.ensure_future(node.drain())
+    done, _ = await asyncio.wait({hurry, draining}, return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    draining.cancel()
+    await asyncio.gather(hurry, draining, return_exceptions=True)
+    if hurry in done:
+        log.warning("stopping at once", calls=len(node.calls))
+        await node.calls.drain(0)
+
+
+def _tell_where(node: Offhook) -> None:
+    """What an operator wants to know first: whom to dial, and where to look."""
+    config, plan = node.config, node.dialplan.plan
+    if plan.skipped:
+        log.info("routes left out, their agents are not configured", routes=list(plan.skipped))
+    if config.node.recordings:
+        log.info("calls are recorded", folder=str(config.node.record_dir))
+    base = f"http://{_address(config.api.host)}:{node.api.port}"
+    log.info("http is up", health=f"{base}/health", ready=f"{base}/ready", metrics=f"{base}/metrics")
+    log.info("ready for calls", dial=list(_dialable(node)))
+
+
+def _dialable(node: Offhook) -> Iterator[str]:
+    """An address for each route that can be dialled by one exact name."""
+    sip = node.config.sip
+    host = _address(sip.advertised or sip.host)
+    transport, port = next(iter(node.sip.ports.items()))
+    where = host if port == SIP_PORT else f"{host}:{port}"
+    suffix = "" if transport is SipTransport.UDP else f";transport={transport}"
+    for route in node.dialplan.plan.routes:
+        if route.refuses is None and route.match.called and route.match.called[0].exact:
+            yield f"sip:{route.match.called[0].written}@{where}{suffix}"
+
+
+def _address(host: str) -> str:
+    """As it stands in a URI."""
+    if host in ("0.0.0.0", "::"):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host

@@ -175,12 +175,13 @@ def _load(path: Path | None) -> Config:
 
 def _run(work: Callable[[], T]) -> T:
     """Do the work; what the operator can mend becomes a message and exit code 2, not a traceback."""
+    from engines.base import EngineError
     from gateway.errors import GatewayError
     from media.legs.base import LegError
 
     try:
         return work()
-    except (GatewayError, LegError) as error:
+    except (GatewayError, LegError, EngineError) as error:
         typer.echo(f"offhook: {error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:

@@ -41,6 +41,11 @@ class Pattern:
     any_plus: bool
     """Whether `+49…` matches too where the pattern was written without the plus."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether it means one address, which can be dialled as it is written."""
+        return bool(self.written) and not any(c in self.written for c in "*?[/ ")
+
     def matches(self, address: str) -> bool:
         """Whether a normalised address is meant."""
         if len(address) > MAX_ADDRESS:

@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "media": ("media",),
     "engines": ("engines", "media.frame", "media.clock", "media.resample"),
     "gateway": ("gateway", "media", "engines.base", "engines.registry", "engines.router", "engines.text",
-                "license.client"),
+                "engines.speech_cache", "license.client"),
     "license": ("license",),
 }  # fmt: skip
 

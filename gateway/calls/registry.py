@@ -25,16 +25,16 @@ class RunningCall(Protocol):
 class RegistrySettings:
     """How many calls this node takes."""
 
-    max_calls: int = 100
-    """The call after this many is refused, so that the running ones stay whole."""
+    max_calls: int = 300
+    """Calls at once, 1 to 1,900; the next one is answered 503, so that the running ones stay whole."""
     retry_after: int = 10
-    """Seconds after which a refused caller may try again (RFC 3261 §20.33)."""
+    """Seconds, 0 to 3,600, after which a refused caller may try again (RFC 3261 §20.33)."""
 
     def __post_init__(self) -> None:
-        if self.max_calls < 1:
-            raise ValueError("max_calls must be at least 1")
-        if self.retry_after < 0:
-            raise ValueError("retry_after must be at least 0 seconds")
+        if not 1 <= self.max_calls <= 1900:
+            raise ValueError("max_calls must lie between 1 and 1900; more callers need more nodes")
+        if not 0 <= self.retry_after <= 3600:
+            raise ValueError("retry_after must lie between 0 and 3600 seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ configuration that names an engine that is not installed here can still be read 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engines import registry
+from engines.speech_cache import SpeechCacheSettings
 from gateway.config.overlay import PREFIX
 from gateway.config.shape import Record, record
 
@@ -39,6 +40,8 @@ class TtsSection:
     """Name of the voice's engine; `hibari` runs on this machine's processor."""
     settings: Any = None
     """The engine's own settings, all of them optional."""
+    cache: SpeechCacheSettings = field(default_factory=SpeechCacheSettings)
+    """Speech that is kept because it is said again and again: phrases, greetings, the dialplan's texts."""
 
 
 def engine_of(section: str, data: Mapping[str, Any], environ: Mapping[str, str], default: str) -> str:

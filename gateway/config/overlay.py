@@ -110,7 +110,9 @@ class Overlay:
         keys = shape.keys()
         out: dict[str, Any] = {}
         for key, item in value.items():
-            if key not in keys:
+            if key in shape.follows:
+                self.problem((*place, key), f"follows from {shape.follows[key]}", "set that one instead")
+            elif key not in keys:
                 self.problem((*place, key), f'nothing is called "{key}" here', nearest(key, keys))
             elif item is None and isinstance(keys[key].shape, Record | Entries | Items):
                 continue  # a section whose every line is commented out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway.agents.echo import EchoSettings
@@ -18,6 +18,10 @@ from gateway.stall_probe import StallSettings
 from media.legs.sip_settings import SipSettings
 from media.vad import VadSettings
 
+SPARE_PLACES = 32
+"""SIP calls beyond `limits.max_calls` that are refused one by one, with a record of why; the SIP side turns
+away what comes beyond them by itself, as cheaply as it can."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
@@ -28,9 +32,9 @@ class NodeSettings:
     drain_seconds: float = 30.0
     """At shutdown, how long running calls may go on before they are ended; 0 or more."""
     record_dir: Path = Path("recordings")
-    """Folder for the record (JSON) and the sound (WAV) of each call; made when missing."""
-    recordings: bool = True
-    """Keep the sound of calls, caller left and agent right. The law may ask you to tell the caller."""
+    """Folder for each call's record (JSON, with what was said) and its sound (WAV); made when missing."""
+    recordings: bool = False
+    """Keep the sound of calls as WAV, caller left and agent right. The law may ask you to tell the caller."""
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in ".-" for c in self.name):
@@ -71,3 +75,19 @@ class Config:
     """What is logged, and how."""
     stall: StallSettings = field(default_factory=StallSettings)
     """The probe that watches whether the event loop keeps up."""
+
+    def __post_init__(self) -> None:
+        try:
+            self.sip_endpoint()
+        except ValueError as error:
+            raise ValueError(f"sip.{error}") from None
+
+    def sip_endpoint(self) -> SipSettings:
+        """The SIP side's settings with its room taken from `limits`.
+
+        It has some places to spare, so that calls that are ending never cost a new one its place.
+        """
+        limits = self.limits
+        return replace(
+            self.sip, max_calls=limits.max_calls + SPARE_PLACES, retry_after_s=max(1, limits.retry_after)
+        )

@@ -71,6 +71,11 @@ class Record:
     cls: type[Any]
     doc: str
     fields: Mapping[str, Field]
+    follows: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Fields that nobody writes, because they follow from another one: name → dotted path of that one.
+
+    A settings dataclass says so with `field(metadata={"follows": "limits.max_calls"})`.
+    """
 
     def keys(self) -> dict[str, Field]:
         """Every key that may be written: the fields, and `_env` and `_file` beside each secret."""
@@ -107,9 +112,14 @@ def _made(cls: type[Any]) -> Record:
             default_of(field),
         )
         for field in dataclasses.fields(cls)
-        if field.init
+        if field.init and "follows" not in field.metadata
     }
-    return Record(cls, inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0], fields)
+    follows = {
+        field.name: str(field.metadata["follows"])
+        for field in dataclasses.fields(cls)
+        if "follows" in field.metadata
+    }
+    return Record(cls, inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0], fields, follows)
 
 
 def _section_doc(shape: Shape) -> str:

@@ -141,9 +141,9 @@ class SipSettings:
     """Session interval we ask for, 90 to 86,400 seconds; half of it passes between refreshes."""
     session_min_s: int = 90
     """Shortest interval we accept (Min-SE), 90 or more by RFC 4028 section 5."""
-    max_calls: int = 300
+    max_calls: int = field(default=300, metadata={"follows": "limits.max_calls"})
     """Calls at once, 1 to 2,000; the next one gets 503 with Retry-After."""
-    retry_after_s: int = 5
+    retry_after_s: int = field(default=5, metadata={"follows": "limits.retry_after"})
     """Seconds (1 to 3,600) that a refused peer is asked to wait."""
     answer_timeout_s: float = 40.0
     """Longest wait (1 to 180 s) for an answer of ours to be acknowledged with media."""

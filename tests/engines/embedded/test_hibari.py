@@ -22,8 +22,8 @@ from engines.base import (
 )
 from engines.embedded.hibari import HibariSettings, HibariTts
 from engines.embedded.hibari_model import HibariModel
-from engines.embedded.speech_cache import SpeechCache
 from engines.loudness import active_level, frame_levels, speech_bounds
+from engines.speech_cache import SpeechCache
 from media.frame import Pcm
 
 TEXT = "Hello 👋, you owe $45.20. Please pay by May 3rd, 2026, thank you!"

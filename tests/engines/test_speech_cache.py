@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engines.base import EngineBusy, SpeechChunk, TtsOptions, Word
-from engines.embedded.speech_cache import SpeechCache, SpeechCacheSettings
+from engines.speech_cache import SpeechCache, SpeechCacheSettings
 
 SIZE = 800
 OPTIONS = TtsOptions()
