@@ -16,8 +16,9 @@ namespace framebus {
 
 namespace {
 
-// pjsua is one per process, and so are its hooks. The bus stays alive while pjsua may call it.
-std::shared_ptr<FrameBus> bus;
+// pjsua is one per process, and so are its hooks. Never destroyed: at the process's end the clock
+// may still tick after static objects are gone.
+std::shared_ptr<FrameBus>& bus = *new std::shared_ptr<FrameBus>;
 pjsua_callback previous;
 int wake_write = -1;
 
@@ -52,7 +53,6 @@ void on_stream_destroyed(pjsua_call_id call_id, pjmedia_stream* stream, unsigned
 
 void hook_callbacks() {
   pjsua_callback& now = pjsua_var.ua_cfg.cb;
-  if (now.on_stream_created2 == &on_stream_created2) return;
   previous = now;
   now.on_create_media_transport = &on_create_media_transport;
   now.on_stream_created2 = &on_stream_created2;
@@ -119,8 +119,10 @@ void watch_wakeups() {
   read_wakeups(key);
 }
 
-void check_media_config() {
+void check_pjsua() {
   if (!pjsua_var.mconf) throw std::runtime_error("install() comes after Endpoint.libInit()");
+  if (pjsua_var.ua_cfg.cb.on_stream_created2 == &on_stream_created2)
+    throw std::runtime_error("a frame bus is installed already");
   const auto& config = pjsua_var.media_cfg;
   if (config.audio_frame_ptime != 1000 / kFramesPerSecond)
     throw std::runtime_error("MediaConfig.audioFramePtime must be 20");
@@ -130,7 +132,7 @@ void check_media_config() {
 }  // namespace
 
 void install(std::shared_ptr<FrameBus> installed) {
-  check_media_config();
+  check_pjsua();
   bus = std::move(installed);
   hook_callbacks();
   watch_wakeups();

@@ -56,7 +56,7 @@ struct Wire {
   std::atomic<std::int64_t> ssrc{-1};
   std::atomic<bool> silent{false};             // the last packet was comfort noise
 
-  enum class Verdict { rtp, rtcp, garbage };
+  enum class Verdict { audio, key, other, garbage };
 
   // Looks at one packet as it came from the socket. No allocation, no lock.
   Verdict receive(const std::uint8_t* packet, std::size_t size, std::int64_t now_ns) noexcept {
@@ -66,24 +66,27 @@ struct Wire {
       return Verdict::garbage;
     }
     const int pt = packet[1] & 0x7f;
-    if (pt >= 64 && pt <= 95) return Verdict::rtcp;  // multiplexed, RFC 5761
+    if (pt >= 64 && pt <= 95) return Verdict::other;  // RTCP multiplexed, RFC 5761
     count(rx_packets);
     if (const std::int64_t seen = word(packet + 8); ssrc.exchange(seen, std::memory_order_relaxed) != seen)
       count(rx_ssrc_changes);
     const int audio = audio_pt.load(std::memory_order_relaxed);
-    if (pt == audio) {
-      const auto ts = word(packet + 4);
-      arrivals.note(ts, now_ns);
-      silent.store(false, std::memory_order_relaxed);
-      const auto played = played_ts.load(std::memory_order_relaxed);
-      if (played >= 0 && static_cast<std::int32_t>(ts - static_cast<std::uint32_t>(played)) <= 0) count(late);
-    } else if (pt == kComfortNoise) {
+    if (pt == event_pt.load(std::memory_order_relaxed)) return Verdict::key;
+    if (pt == kComfortNoise) {
       count(rx_comfort_noise);
       silent.store(true, std::memory_order_relaxed);
-    } else if (audio != kUnknown && pt != event_pt.load(std::memory_order_relaxed)) {
-      count(rx_wrong_pt);
+      return Verdict::other;
     }
-    return Verdict::rtp;
+    if (pt != audio) {
+      if (audio != kUnknown) count(rx_wrong_pt);
+      return Verdict::other;
+    }
+    const auto ts = word(packet + 4);
+    arrivals.note(ts, now_ns);
+    silent.store(false, std::memory_order_relaxed);
+    const auto played = played_ts.load(std::memory_order_relaxed);
+    if (played >= 0 && static_cast<std::int32_t>(ts - static_cast<std::uint32_t>(played)) <= 0) count(late);
+    return Verdict::audio;
   }
 
  private:

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "frame_bus.hpp"
+#include "pjsua_hooks.hpp"
 
 namespace framebus {
 
@@ -32,9 +33,10 @@ pjmedia_transport* inner(pjmedia_transport* base) { return self(base).inner; }
 
 void on_rtp(pjmedia_tp_cb_param* param) {
   auto& transport = *static_cast<WireTransport*>(param->user_data);
+  auto verdict = Wire::Verdict::audio;
   if (param->size >= 0) {  // a negative size is a socket error, which the stream wants to know
-    const auto verdict = transport.wire->receive(static_cast<const std::uint8_t*>(param->pkt),
-                                                 static_cast<std::size_t>(param->size), monotonic_ns());
+    verdict = transport.wire->receive(static_cast<const std::uint8_t*>(param->pkt),
+                                      static_cast<std::size_t>(param->size), monotonic_ns());
     if (verdict == Wire::Verdict::garbage) return;
   }
   if (transport.rtp2) {
@@ -45,6 +47,8 @@ void on_rtp(pjmedia_tp_cb_param* param) {
   } else if (transport.rtp) {
     transport.rtp(transport.user_data, param->pkt, param->size);
   }
+  // pjsua2 has put the key on a list for its event loop, which may be asleep.
+  if (verdict == Wire::Verdict::key) wakeup();
 }
 
 void on_rtcp(void* user_data, void* packet, pj_ssize_t size) {

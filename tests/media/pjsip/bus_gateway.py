@@ -1,8 +1,9 @@
 """The smallest gateway on the frame bus: a process of its own, because PJSIP is one per process.
 
-Answers every call. Mode `echo` writes back what it hears; mode `recite` says TEXT from the start.
-Commands come as lines on standard input, reports leave as JSON lines on standard output:
-`clear` and `state` report on the newest leg, `wake` on the event loop, `quit` on everything.
+Answers every call. Mode `echo` writes back what it hears; `recite` says recitation() from the start; `tone`
+gives each leg a pitch of its own. Commands come as lines on standard input, reports leave as JSON lines on
+standard output: `clear` and `state` report on the newest leg, `wake` on the event loop, `quit` on everything;
+`dial` makes it call itself, over SRTP.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import select
 import sys
 import threading
 import time
+from collections import defaultdict
 from typing import Any
 
 import framebus
@@ -20,25 +22,27 @@ import numpy as np
 import pjsua2 as pj
 
 from callers.g711 import ulaw_decode
+from tests.media.pjsip.sounds import FIRST_PITCH, PITCH_STEP, pitch, recitation, tone
 
 HOST = "127.0.0.1"
 RATE = 8000
-RECITED_SECONDS = 20
-
-
-def recitation() -> bytes:
-    """µ-law codes that differ everywhere; 0x7f is left out because it decodes to the same sample as 0xff."""
-    codes = np.random.default_rng(7).integers(0, 256, RATE * RECITED_SECONDS, dtype=np.uint8)
-    return bytes(np.where(codes == 0x7F, 0xFE, codes))
 
 
 class Call(pj.Call):  # type: ignore[misc]
-    def __init__(self, account: pj.Account, call_id: int, gateway: Gateway) -> None:
+    def __init__(self, account: pj.Account, gateway: Gateway, call_id: int = pj.PJSUA_INVALID_ID) -> None:
         super().__init__(account, call_id)
         self.gateway = gateway
         self.leg = gateway.bus.open()
-        gateway.bus.bind(self.leg, call_id)
         gateway.calls[self.leg] = self
+        if call_id != pj.PJSUA_INVALID_ID:
+            gateway.bus.bind(self.leg, call_id)
+
+    def dial(self, uri: str) -> None:
+        self.makeCall(uri, pj.CallOpParam(True))
+        self.gateway.bus.bind(self.leg, self.getId())
+
+    def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:
+        self.gateway.say("key", digit=prm.digit, at=time.monotonic())
 
     def onCallState(self, _prm: pj.OnCallStateParam) -> None:
         if self.getInfo().state == pj.PJSIP_INV_STATE_DISCONNECTED:
@@ -51,7 +55,7 @@ class Account(pj.Account):  # type: ignore[misc]
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
         answer = pj.CallOpParam()
         answer.statusCode = 200
-        Call(self, prm.callId, self.gateway).answer(answer)
+        Call(self, self.gateway, prm.callId).answer(answer)
 
 
 class Gateway:
@@ -63,6 +67,7 @@ class Gateway:
         self.closed_stats: list[dict[str, int]] = []
         self.events: list[tuple[int, ...]] = []
         self.frames: list[dict[str, Any]] = []
+        self.heard: dict[int, list[bytes]] = defaultdict(list)
         self.commands: queue.Queue[str] = queue.Queue()
         self.stopping = False
         self.endpoint = pj.Endpoint()
@@ -94,13 +99,16 @@ class Gateway:
             self.endpoint.codecSetPriority(codec.codecId, 128)
         account = pj.AccountConfig()
         account.idUri = f"sip:bus@{HOST}"
+        account.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_OPTIONAL
+        account.mediaConfig.srtpSecureSignaling = 0
         rtp = account.mediaConfig.transportConfig
         rtp.boundAddress = HOST
         rtp.port, rtp.portRange = first_rtp_port, 1000
+        self.account_config = account
         self.account = Account()
         self.account.gateway = self
         self.account.create(account)
-        port = int(self.endpoint.transportGetInfo(bound).localName.rpartition(":")[2])
+        self.port = port = int(self.endpoint.transportGetInfo(bound).localName.rpartition(":")[2])
         self.say("ready", port=port, codecs=[codec.codecId for codec in self.endpoint.codecEnum2()])
 
     def say(self, report: str, **fields: Any) -> None:
@@ -111,6 +119,10 @@ class Gateway:
         self.closed_stats.append(self.bus.stats(leg))
         self.bus.close(leg)
         self.gone.append(self.calls.pop(leg))  # not freed inside its own callback
+
+    def srtp_only(self) -> pj.AccountConfig:
+        self.account_config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_MANDATORY
+        return self.account_config
 
     # --- media thread ---
 
@@ -132,10 +144,14 @@ class Gateway:
         self.events.append((leg, kind, reply, value, t_ns))
         if kind == framebus.ATTACHED and self.mode == "recite":
             self.bus.write(leg, ulaw_decode(np.frombuffer(recitation(), np.uint8)), 1)
+        if kind == framebus.ATTACHED and self.mode == "tone":
+            self.bus.write(leg, tone(FIRST_PITCH + PITCH_STEP * len(self.heard), value), 1)
+            self.heard[leg] = []
 
     def on_frame(self, meta: np.void, pcm: np.ndarray[Any, Any]) -> None:
         samples = int(meta["samples"])
         frame = {name: int(meta[name]) for name in ("leg", "samples", "pts", "arrived_ns", "flags")}
+        self.heard[frame["leg"]].append(pcm[:samples].tobytes())
         self.frames.append({**frame, "middle": pcm[80:84].tolist()})
         if self.mode == "echo" and not meta["flags"]:
             try:
@@ -171,6 +187,19 @@ class Gateway:
             self.say("woke", after_ms=(time.monotonic() - self.asked) * 1000)
         elif command == "state":
             self.say("state", stats=self.bus.stats(newest), position=self.bus.position(newest))
+        elif command.startswith("dial"):
+            for codec in self.endpoint.codecEnum2():
+                wanted = codec.codecId.lower().startswith(command.split()[1])
+                self.endpoint.codecSetPriority(codec.codecId, 255 if wanted else 0)
+            self.account.modify(self.srtp_only())
+            Call(self.account, self).dial(f"sip:bus@{HOST}:{self.port}")
+            self.say("dialled")
+        elif command == "pitches":
+            legs = {leg: self.bus.sample_rate(leg) for leg in self.calls}
+            last = {leg: np.frombuffer(b"".join(self.heard[leg][-25:]), np.int16) for leg in legs}
+            self.say(
+                "pitches", rates=list(legs.values()), pitches=[pitch(last[leg], legs[leg]) for leg in legs]
+            )
         elif command == "quit":
             self.stopping = True
             self.say(

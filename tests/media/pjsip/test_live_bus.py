@@ -17,6 +17,7 @@ import pytest
 from callers.g711 import ulaw_decode
 from callers.sipp import free_port
 from tests.live.sip.phone import Packet, Phone
+from tests.media.pjsip.sounds import FIRST_PITCH, PITCH_STEP, codes, recitation
 
 framebus = pytest.importorskip("framebus", reason="python -m media.pjsip.build --install makes it")
 pytestmark = pytest.mark.live
@@ -84,12 +85,6 @@ def call(phone: Phone, **offer: str) -> Iterator[Phone]:
         phone.bye()
 
 
-def codes(seed: int, frames: int) -> bytes:
-    """Random µ-law, with no code that decodes ambiguously."""
-    random = np.random.default_rng(seed).integers(0, 256, 160 * frames, dtype=np.uint8)
-    return bytes(np.where(random == 0x7F, 0xFE, random))
-
-
 def talk(phone: Phone, audio: bytes, payload_type: int = 0) -> list[float]:
     """Sends packets in real time; returns when each left."""
     sent = []
@@ -150,8 +145,6 @@ def test_clear_says_what_the_caller_heard(start: Callable[[str], Bus]) -> None:
         reply, samples = bus.ask("clear", "cleared")["heard"]
         phone.rtp.listen(0.3)
         text = said(phone.rtp.received).rstrip(b"\xff")
-    from tests.media.pjsip.bus_gateway import recitation
-
     assert reply == 1
     assert samples % 160 == 0
     assert text == recitation()[:samples].rstrip(b"\xff")
@@ -173,8 +166,6 @@ def test_a_held_call_goes_on_where_it_stopped(start: Callable[[str], Bus]) -> No
         phone.reinvite("sendrecv")
         talk(phone, codes(4, 25))
         text = said(phone.rtp.received)
-    from tests.media.pjsip.bus_gateway import recitation
-
     assert len(text) > 160 * 40
     whole = recitation()
     joined = len(text) if whole.startswith(text) else next(i for i in range(len(text)) if text[i] != whole[i])
@@ -236,6 +227,29 @@ def test_the_event_loop_wakes_when_told(start: Callable[[str], Bus]) -> None:
     bus = start("echo")
     waits = [bus.ask("wake", "woke")["after_ms"] for _ in range(20)]
     assert np.median(waits) < 20
+    bus.quit()
+
+
+def test_a_key_reaches_the_sleeping_event_loop_at_once(start: Callable[[str], Bus]) -> None:
+    bus = start("echo")
+    with call(bus.phone(), payloads="0 101") as phone:
+        talk(phone, codes(9, 10))
+        pressed = time.monotonic()
+        phone.rtp.key(5)
+        key = bus.report("key")
+    assert key["digit"] == "5"
+    assert key["at"] - pressed < 0.3
+    bus.quit()
+
+
+@pytest.mark.parametrize(("codec", "rate"), [("pcma", 8000), ("g722", 16000), ("opus", 16000)])
+def test_two_legs_hear_each_other_over_srtp(start: Callable[[str], Bus], codec: str, rate: int) -> None:
+    bus = start("tone")
+    bus.ask(f"dial {codec}", "dialled")
+    time.sleep(1.5)
+    found = bus.ask("pitches", "pitches")
+    assert found["rates"] == [rate, rate]
+    assert sorted(found["pitches"]) == pytest.approx([FIRST_PITCH, FIRST_PITCH + PITCH_STEP], abs=5)
     bus.quit()
 
 
