@@ -10,15 +10,19 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from callers.sipp import CallCounts, CallPlan, Sipp, SippError, find_sipp
 from callers.speech import Prompt, Track, build_track, load_prompts, read_wav
+from engines.base import EngineError
 from gateway.app import Offhook
 from gateway.calls.record import CallRecord
 from gateway.config import Config
 from gateway.console import LiveConsole, ledger_table
+from gateway.errors import GatewayError
 from gateway.logs import LogSettings, start_logs
 from gateway.observers import SilentObserver
+from media.legs.base import LegError
 from media.legs.sip_settings import OFF, SipTransport
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -52,8 +56,8 @@ async def run(prompts: Path | None, out: Path) -> int:
         console.print(ledger_table(record))
         _where(console, out, record)
         return _judge(console, record, len(_load(prompts or PROMPTS)))
-    except (DemoFailed, SippError) as failure:
-        console.print(f"[bold red]the demo failed:[/] {failure}")
+    except (DemoFailed, SippError, GatewayError, LegError, EngineError, OSError) as failure:
+        console.print("[bold red]the demo failed:[/]", Text(str(failure)))
         return 1
     finally:
         logs.close()

@@ -31,10 +31,13 @@ class LiveConsole(SilentObserver):
         if is_final:
             self._line("caller", text, "bold cyan")
             return
-        # Overwritten by the next line of the same call on a terminal; in a file each state is kept.
+        # Overwritten by the next line of the same call on a terminal; in a file each state is kept. What is
+        # too long for one line loses its beginning: the news is at its end.
         end = "\r" if self._console.is_terminal else "\n"
+        room = self._console.width - _MARGIN - 3
+        shown = text if len(text) <= room else "…" + text[1 - room :]
         self._console.print(
-            _labelled("hearing", text + " …", "dim cyan"), end=end, overflow="ellipsis", no_wrap=True
+            self._padded(_labelled("hearing", f"{shown} …", "dim cyan")), end=end, no_wrap=True
         )
 
     def saying(self, call_id: str, reply: int, sentence: str) -> None:
@@ -55,15 +58,28 @@ class LiveConsole(SilentObserver):
         self._line("call", f"over after {record.duration:.1f} s: {record.end_reason}", "dim")
 
     def _line(self, who: str, text: str, style: str) -> None:
-        # Wide enough to cover what an interim left behind.
-        line = _labelled(who, text, style)
+        for line in Text(text, style).wrap(self._console, self._console.width - _MARGIN - 1):
+            line.rstrip()
+            self._console.print(self._padded(Text.assemble(_label(who), line)))
+            who = ""
+
+    def _padded(self, line: Text) -> Text:
+        """Wide enough to cover what an interim left behind."""
         if self._console.is_terminal and line.cell_len < self._console.width:
             line.pad_right(self._console.width - line.cell_len - 1)
-        self._console.print(line)
+        return line
+
+
+_MARGIN = 10
+"""Columns left of what is said."""
+
+
+def _label(who: str) -> Text:
+    return Text(f"{who:>{_MARGIN - 2}}  ", "dim")
 
 
 def _labelled(who: str, text: str, style: str) -> Text:
-    return Text.assemble((f"{who:>8}  ", "dim"), (text, style))
+    return Text.assemble(_label(who), (text, style))
 
 
 def ledger_table(record: CallRecord) -> Table:

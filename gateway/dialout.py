@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from engines import registry as engine_registry
 from engines.base import Asr, AsrOptions, AsrStream
@@ -36,6 +38,8 @@ _LISTEN_ON = 4.0
 """Seconds of silence after the file was played and the far end last spoke, before we hang up."""
 _LAST_WORDS = 2.0
 _REPLY = 1
+_ANY_RATE = 8000
+"""For a first look at the file; it is read again at the rate of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,14 @@ class Outgoing:
 
 
 async def place(config: Config, order: Outgoing) -> int:
-    """Place the call; returns 0 when it was answered, 1 when not. Raises `LegError`, `GatewayError`."""
+    """Place the call; returns 0 when it was answered, 1 when not.
+
+    Raises `LegError`, `EngineError`, and `FileUnfit` for a file that cannot be played or written.
+    """
+    if order.play is not None:
+        await asyncio.to_thread(_read, order.play, _ANY_RATE)
+    if order.record is not None:
+        await asyncio.to_thread(_writable, order.record)
     console = Console(highlight=False)
     logs = start_logs(LogSettings(level="warning"), secrets=secrets_in(config))
     try:
@@ -59,8 +70,9 @@ async def place(config: Config, order: Outgoing) -> int:
             asr = engine_registry.asr(config.asr.engine, config.asr.settings)
             closing.push_async_callback(asr.aclose)
             await asr.warm_up()
+            away = _Away()
             endpoint = SipEndpoint(
-                _ephemeral(config), _turn_away, open_detector(config.vad), asyncio.get_running_loop()
+                _ephemeral(config), away.take, open_detector(config.vad), asyncio.get_running_loop()
             )
             await endpoint.start()
             closing.push_async_callback(endpoint.aclose)
@@ -71,7 +83,10 @@ async def place(config: Config, order: Outgoing) -> int:
                 leg = RecordedLeg(leg, order.record, disk)
             listener = _Ear(leg, asr, config, console, order.play)
             leg.attach(listener)
-            return await _see_through(leg, listener, order.seconds)
+            answered = await _see_through(leg, listener, order.seconds)
+            if answered and order.record is not None:
+                console.print(f"recording (left far end, right us): {order.record}", style="dim")
+            return 0 if answered else 1
     finally:
         logs.close()
 
@@ -83,12 +98,20 @@ def _ephemeral(config: Config) -> SipSettings:
     return replace(sip, udp_port=udp, tcp_port=tcp, tls_port=tls)
 
 
-def _turn_away(leg: Leg) -> None:
-    """We only dial out; whoever calls us now is refused by the endpoint's shutdown."""
-    leg.attach(_Deaf())
+class _Away:
+    """We only dial out; whoever calls us now is told so."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, leg: Leg) -> None:
+        task = asyncio.get_running_loop().create_task(leg.reject(480), name="turn-away")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-async def _see_through(leg: Leg, listener: _Ear, seconds: float) -> int:
+async def _see_through(leg: Leg, listener: _Ear, seconds: float) -> bool:
+    """Let the call run; returns whether it was answered."""
     try:
         async with asyncio.timeout(seconds):
             await listener.done.wait()
@@ -98,18 +121,11 @@ async def _see_through(leg: Leg, listener: _Ear, seconds: float) -> int:
     try:
         async with asyncio.timeout(_LAST_WORDS):
             await listener.over.wait()
+            await listener.understood.wait()
     except TimeoutError:
         pass
     await listener.aclose()
-    return 0 if listener.was_answered else 1
-
-
-class _Deaf:
-    def hear(self, frame: AudioFrame, voice: Voice) -> None:
-        """Nothing."""
-
-    def notice(self, event: LegEvent) -> None:
-        """Nothing."""
+    return listener.was_answered
 
 
 class _Ear:
@@ -125,12 +141,16 @@ class _Ear:
         self._segmenter: SpeechSegmenter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._segment = 0
+        self._pending = 0
         self._played = file is None
         self._quiet_since = 0.0
         self._end = 0.0
         self.was_answered = False
         self.done = asyncio.Event()
         self.over = asyncio.Event()
+        self.understood = asyncio.Event()
+        """Nothing that was heard waits for its words."""
+        self.understood.set()
 
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
         if self._segmenter is None or self._stream is None:
@@ -139,6 +159,8 @@ class _Ear:
             match event:
                 case SpeechStarted():
                     self._segment += 1
+                    self._pending += 1
+                    self.understood.clear()
                     self._stream.start(self._segment)
                     for earlier in self._segmenter.preroll():
                         self._stream.push(earlier)
@@ -165,6 +187,8 @@ class _Ear:
                 self._console.print(
                     f"over: {reason}{f' ({code})' if code else ''} {detail}".rstrip(), style="dim"
                 )
+                if self._segmenter is not None and self._stream is not None and self._segmenter.speaking:
+                    self._stream.end()
                 self.over.set()
                 self.done.set()
 
@@ -187,8 +211,13 @@ class _Ear:
     async def _print(self) -> None:
         assert self._stream is not None
         async for transcript in self._stream.results():
-            if transcript.is_final and transcript.text:
-                self._console.print(f"[dim]far end[/]  {transcript.text}")
+            if not transcript.is_final:
+                continue
+            if transcript.text:
+                self._console.print(Text.assemble(("far end  ", "dim"), transcript.text))
+            self._pending -= 1
+            if not self._pending:
+                self.understood.set()
 
     async def _play(self, file: Path, rate: int) -> None:
         pcm = await asyncio.to_thread(_read, file, rate)
@@ -204,3 +233,12 @@ def _read(file: Path, rate: int) -> Pcm:
         return read_mono(file, rate)
     except (OSError, ValueError) as error:
         raise FileUnfit(f"{file} cannot be played: {error}") from None
+
+
+def _writable(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileUnfit(f"{file} cannot be written: {error.strerror}; choose another place") from None
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise FileUnfit(f"{file} cannot be written; choose another place")

@@ -15,12 +15,19 @@ class PhraseSettings:
     """What we say ourselves. An empty text is silence."""
 
     filler: str = "One moment, please."
+    """While the agent thinks longer than `turns.guards.filler_after`."""
     apology: str = "I'm sorry, something went wrong. Please say that again."
+    """After a reply that failed, or that did not come within `turns.guards.dead_air`."""
     reprompt: str = "Are you still there?"
+    """To a caller who said nothing for `turns.guards.no_input`."""
     warning: str = "This call will end in a minute."
+    """Once, `turns.guards.warning` before the longest time for a call is over."""
     no_input_goodbye: str = "I can't hear you, so I will hang up now. Goodbye."
+    """Before we hang up on a caller who did not answer any reprompt."""
     duration_goodbye: str = "We have reached the longest time for a call. Goodbye."
+    """Before we hang up after `turns.guards.max_duration`."""
     failure_goodbye: str = "I'm sorry, I can't help you at the moment. Please call again later. Goodbye."
+    """Before we hang up after too many failures in a row, or without a recogniser."""
 
     def text(self, phrase: Phrase) -> str:
         """The words of a phrase."""
