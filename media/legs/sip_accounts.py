@@ -10,6 +10,7 @@ import pjsua2
 from media.legs.sip_call import guarded
 from media.legs.sip_ports import slices
 from media.legs.sip_settings import OFF, SipSettings, SipTransport, Srtp, TrunkSettings
+from media.legs.sip_trunks import split_host
 
 Ports: TypeAlias = dict[SipTransport, int]
 
@@ -164,7 +165,8 @@ def _with_transport(uri: str, transport: SipTransport) -> str:
 
 
 def _uri_host(uri: str) -> str:
-    return uri.partition(":")[2].rpartition("@")[2].partition(";")[0]
+    host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0]
+    return _bracket(split_host(host)[0])
 
 
 def _bracket(host: str) -> str:

@@ -180,7 +180,8 @@ class Gateway:
         elif command == "stats":
             gc.collect()
             endpoint = self._endpoint
-            say("stats", **endpoint.stats(), refusals=endpoint.refusals, tasks=len(self._tasks))
+            more = {"refusals": endpoint.refusals, "registrations": endpoint.registrations}
+            say("stats", **endpoint.stats(), **more, tasks=len(self._tasks))
 
     async def _dial(self, uri: str) -> None:
         try:
