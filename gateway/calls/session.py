@@ -151,7 +151,7 @@ class CallSession:
                 if not self._facts.answered:
                     await self._leg.answer()
                 if self._leg.sample_rate:  # answered before we came: no `LegAnswered` will tell us
-                    self._begin(self._leg.sample_rate, codec="")
+                    self._begin(self._leg.sample_rate, str(self._leg.stats().get("codec", "")))
         except LegError as error:
             self._log.info("could not answer", detail=error.detail, sip_code=error.sip_code)
             self.hang_up(EndReason.REJECTED)
