@@ -93,6 +93,9 @@ def run(options: argparse.Namespace) -> int:
         full = surplus(gateway, options.limit, options.surplus, audio)
         add(report, before, after, counts)
         records = gateway.records()
+        refusals = {name: value for name, value in gateway.metrics().items() if "refus" in name and value}
+    report.details["refusals"] = refusals
+    report.note(f"refusals as the gateway counts them: {refusals}")
     report.bar("calls over the limit that heard 503", full.busy, options.surplus, at_least=True)
     report.bar("calls within the limit that heard 503", max(0, full.busy - options.surplus), 0)
     report.bar("calls within the limit answered", full.answered, options.limit, at_least=True)
