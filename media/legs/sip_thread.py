@@ -21,8 +21,8 @@ from media.legs.base import LegError
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-_POLL_MS = 10
-"""Longest sleep in PJSIP's poll. Keys come from media threads without a wake-up: this bounds their delay."""
+_POLL_MS = 50
+"""Longest sleep in PJSIP's poll; commands and keys end it at once, timers in time."""
 _QUEUE = 8_192
 """Commands that may wait; several for each call that a node carries."""
 _DEADLINE_S = 5.0
