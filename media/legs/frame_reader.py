@@ -88,6 +88,7 @@ class FrameReader:
 
     def start(self) -> None:
         """Begin to read. The loop must be running on this thread."""
+        self._pool.submit(int)  # start the worker now: its first batch shall not wait, nor threads grow later
         self._loop.add_reader(self._source.fileno(), self._on_tick)
 
     async def aclose(self) -> None:
