@@ -460,7 +460,10 @@ def key(*parts: str, files: Iterable[Path] = ()) -> str:
 def recipe() -> list[str]:
     """What decides how PJSIP is built; other edits of this file must not build it anew."""
     steps = (unpack, patch, compile_flags, build_libraries, build_binding, extension, keep)
-    return [*map(inspect.getsource, steps), repr((CONFIGURE, PATCHES, HARDENED, INCLUDES, LIBS_DIR))]
+    return [
+        *(inspect.getsource(step) for step in steps),
+        repr((CONFIGURE, PATCHES, HARDENED, INCLUDES, LIBS_DIR)),
+    ]
 
 
 def build() -> Path:
