@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import socket
@@ -26,7 +27,8 @@ from media.legs.base import LegError
 from media.vad import open_detector
 
 _RATE = 8000
-_LAG_SAMPLES = 200
+_LAG_ROUNDS = 4
+_LAG_SAMPLES = 150
 _LAG_LIMIT = 0.02
 _SPACE = 1 << 30
 
@@ -144,17 +146,25 @@ async def _dialplan(patient: Patient) -> str:
 
 async def _clock(patient: Patient) -> str:
     """Late timers mean a machine too busy, or too virtual, for sound in real time."""
+    # Whatever else the machine does for a moment is no illness: the best of some rounds counts.
+    worst = math.inf
+    for _ in range(_LAG_ROUNDS):
+        worst = min(worst, await _lateness())
+        if worst <= _LAG_LIMIT:
+            return f"timers run {worst * 1000:.1f} ms late at the 99th percentile"
+    cure = "give this machine more processor, or stop what keeps it busy"
+    raise Unwell(f"timers run up to {worst * 1000:.0f} ms late (99th percentile)", cure)
+
+
+async def _lateness() -> float:
+    """99th percentile of how late short timers run, in seconds."""
     loop = asyncio.get_running_loop()
     late = []
     for _ in range(_LAG_SAMPLES):
         due = loop.time() + 0.005
         await asyncio.sleep(0.005)
         late.append(loop.time() - due)
-    worst = sorted(late)[int(len(late) * 0.99)]
-    if worst > _LAG_LIMIT:
-        cure = "give this machine more processor, or stop what keeps it busy"
-        raise Unwell(f"timers run up to {worst * 1000:.0f} ms late (99th percentile)", cure)
-    return f"timers run {worst * 1000:.1f} ms late at the 99th percentile"
+    return sorted(late)[int(len(late) * 0.99)]
 
 
 async def _engines(patient: Patient) -> str:

@@ -1,0 +1,124 @@
+"""Other programs against a node: `offhook call`, `offhook doctor`, and a softphone as people have it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from callers.sipp import free_port
+from callers.speech import silence, write_wav
+from media.wav import read_wav
+from tests.live.gateway.listening import SPEECH, Listener, prompt, same_words
+from tests.live.gateway.node import Node
+
+pytestmark = pytest.mark.live
+
+SAID = "conf-now-recording"
+
+
+BARESIP = """
+poll_method epoll
+sip_listen 127.0.0.1:{sip}
+audio_player aufile,{folder}/heard.wav
+audio_source aufile,{folder}/said.wav
+audio_alert aufile,{folder}/alert.wav
+ausrc_srate 8000
+auplay_srate 8000
+rtp_ports {rtp}-{rtp_end}
+module_path {modules}
+module g711.so
+module aufile.so
+module_tmp uuid.so
+module_tmp account.so
+module_app menu.so
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with Node(tmp_path_factory.mktemp("node"), {}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def softphone(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    """Baresip, unmodified, on its way through a call to echo."""
+    folder, rtp = tmp_path_factory.mktemp("baresip"), free_port()
+    modules = sorted(Path("/usr/lib").glob("**/baresip/modules/aufile.so"))
+    assert modules, "baresip is not installed; cure: apt-get install baresip-core"
+    write_wav(folder / "said.wav", np.concatenate([prompt(SAID).pcm, silence(8.0)]))
+    (folder / "accounts").write_text("<sip:phone@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMA\n")
+    (folder / "contacts").touch()
+    values = {"sip": free_port(), "folder": folder, "rtp": rtp, "rtp_end": rtp + 3}
+    (folder / "config").write_text(BARESIP.format(modules=modules[0].parent, **values))
+    command = ["baresip", "-f", str(folder), "-e", f"/dial sip:echo@{node.target}", "-t", "8"]
+    with (folder / "log").open("wb") as log:
+        phone = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    yield phone
+    phone.kill()
+    phone.wait()
+
+
+def offhook(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command as a child process, bounded in time."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    if config is not None:
+        environment["OFFHOOK_CONFIG"] = str(config)
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+
+
+@pytest.mark.usefixtures("softphone")
+def test_offhook_call_speaks_listens_and_records(node: Node, listener: Listener, tmp_path: Path) -> None:
+    tape = tmp_path / "new" / "out.wav"
+    wav = SPEECH / f"{SAID}.wav"
+    uri = f"sip:echo@{node.target}"
+    done = offhook("call", uri, "--play", str(wav), "--record", str(tape), "--seconds", "9")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("answered, PCMU")
+    (said,) = [line for line in lines if line.startswith("far end")]
+    assert same_words(prompt(SAID).text, said) >= 0.8
+    assert str(tape) in done.stdout.replace("\n", "")
+    sound, rate = read_wav(tape)
+    assert (rate, sound.shape[1]) == (8000, 2)
+    assert all(abs(sound[:, side]).max() > 1000 for side in (0, 1))
+    assert same_words(prompt(SAID).text, listener.heard_by_caller(tape)) >= 0.8
+
+
+def test_a_softphone_calls_echo_and_is_answered_in_speech(
+    node: Node, softphone: subprocess.Popen[bytes], listener: Listener
+) -> None:
+    assert softphone.wait(20.0) == 0
+    (record,) = node.records("phone")
+    assert (record["codec"], record["end_reason"]) == ("PCMA", "caller_hung_up")
+    assert same_words(prompt(SAID).text, record["turns"][0]["said"]) >= 0.8
+    assert same_words(prompt(SAID).text, listener.heard_by_caller(node.recording(record))) >= 0.8
+
+
+def test_offhook_call_tells_a_refusal_by_its_exit_code(node: Node) -> None:
+    done = offhook("call", f"sip:nobody@{node.target}", "--seconds", "5")
+    assert done.returncode == 1
+    assert "over: not_answered (404)" in done.stdout
+
+
+def test_doctor_is_content_with_a_healthy_machine(tmp_path: Path) -> None:
+    config = tmp_path / "offhook.yaml"
+    settings = {
+        "sip": {"udp_port": free_port(), "codecs": ["opus"]},
+        "api": {"port": 0},
+        "node": {"record_dir": str(tmp_path / "records")},
+    }
+    config.write_text(yaml.safe_dump(settings))
+    done = offhook("doctor", config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ready for calls: 7 of 7 checks passed" in done.stdout
+    assert re.search(r"loopback call: opus \d+ lost, heard after \d+ ms", done.stdout)
