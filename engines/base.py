@@ -74,6 +74,8 @@ class AsrOptions:
     sample_rate: int = 8000
     interim: bool = True
     hot_words: tuple[str, ...] = ()
+    boosts: tuple[float, ...] = ()
+    """How much each hot word is raised, 0 to 20 as Riva counts it; 0, or empty: as the engine sees fit."""
 
 
 class Asr(Protocol):

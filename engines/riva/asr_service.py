@@ -1,0 +1,188 @@
+"""Riva's recognition service, served by any `Asr`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from engines.base import Asr, Transcript
+from engines.riva.asr_reply import Manner, alternative, joined, shifted, streaming_result
+from engines.riva.asr_request import AsrAsk, Bench, read_config, read_pause
+from engines.riva.asr_session import AsrSession, Heard, Piece
+from engines.riva.dialect import DIALECT, VERSION
+from engines.riva.door import Door
+from engines.riva.endpointing import EndpointSettings, LevelJudge, VoiceJudge
+from engines.riva.limits import WireLimits
+from engines.riva.refusal import Refused
+from engines.riva.wire import Message, Status, asr_pb2
+from engines.traits import asr_traits
+
+_SLICE = 32_000
+"""Octets of a whole recording that are taken in one go, so that other streams get their turn."""
+
+
+class AsrService:
+    """`nvidia.riva.asr.RivaSpeechRecognition`. Refuses everything until `begin` gives it an engine."""
+
+    def __init__(
+        self,
+        door: Door,
+        limits: WireLimits,
+        endpoints: EndpointSettings | None = None,
+        language: str = "en-US",
+        judge: Callable[[], VoiceJudge] = LevelJudge,
+    ) -> None:
+        """`judge` makes the one that tells voice from noise in a stream that we have to cut ourselves."""
+        self._door = door
+        self._limits = limits
+        self._endpoints = endpoints or EndpointSettings()
+        self._language = language
+        self._judge = judge
+        self._engine: Asr | None = None
+
+    def begin(self, engine: Asr) -> None:
+        """The engine is ready: let clients in."""
+        self._engine = engine
+        self._door.open()
+
+    async def StreamingRecognize(self, requests: AsyncIterator[Message], context: Any) -> None:
+        """Sound in, interims and finals out, until the client ends its side."""
+        async with self._door.serving(context, "StreamingRecognize"):
+            incoming = _Incoming(requests, self._limits.idle_seconds)
+            first = await incoming.first()
+            ask = read_config(
+                first.streaming_config.config, first.streaming_config.interim_results, self._bench()
+            )
+            manner = _manner(ask)
+
+            async def deliver(heard: Heard) -> None:
+                if _worth_telling(heard.transcript, ask):
+                    result = streaming_result(heard.transcript, manner, heard.begins, heard.processed)
+                    await self._write(
+                        context, asr_pb2.StreamingRecognizeResponse(results=[result], id=_id(first))
+                    )
+
+            await self._session(ask).run(incoming.pieces(), deliver)
+
+    async def Recognize(self, request: Message, context: Any) -> Message | None:
+        """A whole recording in, one result out."""
+        async with self._door.serving(context, "Recognize"):
+            ask = read_config(request.config, False, self._bench())
+            manner = _manner(ask)
+            finals: list[Transcript] = []
+            processed = 0.0
+
+            async def deliver(heard: Heard) -> None:
+                nonlocal processed
+                processed = heard.processed
+                if heard.transcript.is_final:
+                    finals.append(shifted(heard.transcript, heard.begins))
+
+            await self._session(ask).run(_sliced(request.audio), deliver)
+            whole = joined(finals)
+            answer = asr_pb2.RecognizeResponse(id=_id(request))
+            if whole.text:
+                result = answer.results.add(channel_tag=1, audio_processed=processed)
+                result.alternatives.append(alternative(whole, manner, 0.0))
+            return answer
+        return None
+
+    async def GetRivaSpeechRecognitionConfig(self, request: Message, context: Any) -> Message | None:
+        """What is served here, under the engine's name."""
+        async with self._door.serving(context, "GetRivaSpeechRecognitionConfig"):
+            bench = self._bench()
+            if request.model_name not in ("", bench.engine):
+                told = f"model_name: {request.model_name[:40]!r} is not served here, but {bench.engine!r}"
+                raise Refused(told, Status.NOT_FOUND)
+            answer = asr_pb2.RivaSpeechRecognitionConfigResponse()
+            answer.model_config.add(model_name=bench.engine, parameters=_parameters(bench))
+            return answer
+        return None
+
+    def _bench(self) -> Bench:
+        if self._engine is None:
+            raise Refused("the worker is still starting", Status.UNAVAILABLE)
+        return Bench(self._engine.name, asr_traits(self._engine), self._endpoints, self._language)
+
+    def _session(self, ask: AsrAsk) -> AsrSession:
+        if self._engine is None:
+            raise Refused("the worker is still starting", Status.UNAVAILABLE)
+        return AsrSession(self._engine, ask, self._limits, self._door.watch, self._judge)
+
+    async def _write(self, context: Any, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._limits.unread_seconds):
+                await context.write(message)
+        except TimeoutError:
+            seconds = self._limits.unread_seconds
+            raise Refused(f"no result was taken for {seconds:g} s", Status.DEADLINE_EXCEEDED) from None
+
+
+class _Incoming:
+    """A client's messages, checked for their order; silence of the client has its end."""
+
+    def __init__(self, requests: AsyncIterator[Message], idle_seconds: float) -> None:
+        self._requests = aiter(requests)
+        self._idle = idle_seconds
+
+    async def first(self) -> Message:
+        """The one with the configuration. Raises `Refused`."""
+        request = await self._next()
+        if request is None or request.WhichOneof("streaming_request") != "streaming_config":
+            raise Refused("streaming_config: must come first")
+        return request
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Sound and pauses, to the end of the client's side. Raises `Refused`."""
+        while (request := await self._next()) is not None:
+            match request.WhichOneof("streaming_request"):
+                case "audio_content":
+                    yield request.audio_content
+                case "streaming_config":
+                    raise Refused("streaming_config: may come once only")
+            paused = read_pause(request)
+            if paused is not None:
+                yield paused
+
+    async def _next(self) -> Message | None:
+        try:
+            async with asyncio.timeout(self._idle):
+                return await anext(self._requests, None)
+        except TimeoutError:
+            told = f"nothing was sent for {self._idle:g} s"
+            raise Refused(told, Status.DEADLINE_EXCEEDED) from None
+
+
+async def _sliced(audio: bytes) -> AsyncIterator[Piece]:
+    for place in range(0, len(audio), _SLICE):
+        yield audio[place : place + _SLICE]
+        await asyncio.sleep(0)
+
+
+def _id(request: Message) -> Message | None:
+    return request.id if request.HasField("id") else None
+
+
+def _manner(ask: AsrAsk) -> Manner:
+    return Manner(ask.word_times, ask.punctuation, ask.options.language)
+
+
+def _worth_telling(heard: Transcript, ask: AsrAsk) -> bool:
+    """Who cuts its segments itself waits for every early and final transcript, empty ones too."""
+    if ask.endpoints is None:
+        return heard.is_final or heard.early or ask.options.interim
+    return bool(heard.text) and (heard.is_final or ask.options.interim)
+
+
+def _parameters(bench: Bench) -> dict[str, str]:
+    yes = {True: "true", False: "false"}
+    return {
+        "language_code": ",".join(bench.traits.languages),
+        "streaming": "True",
+        "type": "online",
+        "word_time_offsets": yes[bench.traits.word_times],
+        "speech_contexts": yes[bench.traits.hot_words],
+        "automatic_punctuation": yes[bench.traits.punctuation],
+        DIALECT: VERSION,
+    }
