@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NATIVE = ("pjsua2", "framebus")
+"""What `make setup` builds, and pip alone does not bring."""
+
 app = typer.Typer(
     name="offhook",
     help="""Offhook answers telephone calls: SIP in, speech recognised, an agent replies, speech goes back.
@@ -52,15 +55,35 @@ ConfigFile = Annotated[
 
 @app.command()
 def up(config: ConfigFile = None) -> None:
-    """Take calls until SIGTERM or Ctrl-C; running calls may then finish (`node.drain_seconds`)."""
-    from gateway.app import serve
+    """Take calls until SIGTERM or Ctrl-C.
 
-    _run(lambda: asyncio.run(serve(_load(config))))
+    Running calls may then finish, for `node.drain_seconds`; a second signal ends them at once. The log on
+    stderr says whom to dial and where health, readiness and metrics are.
+
+    \b
+    Examples:
+      offhook up                          defaults: sip:echo@127.0.0.1, loopback only
+      offhook up -c offhook.yaml
+      OFFHOOK_SIP__UDP_PORT=5080 offhook up
+
+    Exit code 0 after an orderly stop, 2 when it could not start.
+    """
+
+    def work() -> None:
+        from gateway.app import serve
+
+        asyncio.run(serve(_load(config)))
+
+    _run(work)
 
 
 @app.command()
 def doctor(config: ConfigFile = None) -> None:
-    """Check ports, codecs, engines, the clock and a loopback call with RTP; explain each failure."""
+    """Check addresses, ports, files, dialplan, clock, engines and a loopback call; explain each failure.
+
+    A running node may be left running: its own ports then show as taken. Exit code 0 when all is well, 1
+    when a check failed, 2 when the configuration cannot be read.
+    """
     from gateway.doctor import examine
 
     raise typer.Exit(_run(lambda: asyncio.run(examine(_load(config)))))
@@ -76,11 +99,24 @@ def call(
     caller: Annotated[str, typer.Option(help="Calling number to show")] = "offhook",
     config: ConfigFile = None,
 ) -> None:
-    """Dial out, play a file, and print what the far end says."""
-    from gateway.dialout import Outgoing, place
+    """Dial out, play a file, and print what the far end says.
 
-    order = Outgoing(uri=uri, play=play, record=record, seconds=seconds, trunk=trunk, caller=caller)
-    raise typer.Exit(_run(lambda: asyncio.run(place(_load(config), order))))
+    \b
+    Examples:
+      offhook call sip:echo@127.0.0.1 --play in.wav --record out.wav
+      offhook call sip:+4930123@sbc.example.net --trunk carrier --caller +4930987
+
+    Hangs up after --seconds, or when the file was played and the far end has been silent for a while. Exit
+    code 0 when the call was answered, 1 when not, 2 when it could not be placed.
+    """
+
+    def work() -> int:
+        from gateway.dialout import Outgoing, place
+
+        order = Outgoing(uri=uri, play=play, record=record, seconds=seconds, trunk=trunk, caller=caller)
+        return asyncio.run(place(_load(config), order))
+
+    raise typer.Exit(_run(work))
 
 
 @app.command()
@@ -92,10 +128,17 @@ def demo(
         "recordings/demo"
     ),
 ) -> None:
-    """Place a real call with SIPp, play recorded speech, and show the conversation and its latencies."""
-    from demo.play import run
+    """Place a real call with SIPp, play recorded speech, and show the conversation and its latencies.
 
-    raise typer.Exit(_run(lambda: asyncio.run(run(prompts, out))))
+    Starts a node of its own on free loopback ports. Exit code 0 when every prompt was answered, else 1.
+    """
+
+    def work() -> int:
+        from demo.play import run
+
+        return asyncio.run(run(prompts, out))
+
+    raise typer.Exit(_run(work))
 
 
 @config_app.command("example")
@@ -116,7 +159,10 @@ def config_show(config: ConfigFile = None) -> None:
 
 @config_app.command("check")
 def config_check(config: Annotated[Path, typer.Argument(help="YAML file to check")]) -> None:
-    """Say everything that is wrong with a configuration file; silent success otherwise."""
+    """Say everything that is wrong with a configuration file, all at once.
+
+    The environment counts too, as it would for `up`. Exit code 0 when it is good, 2 when not.
+    """
     _run(lambda: _load(config))
     typer.echo(f"{config}: good")
 
@@ -126,7 +172,7 @@ def dialplan_check(
     files: Annotated[list[Path] | None, typer.Argument(help="Dialplans; default: those configured")] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Say everything that is wrong with the dialplans."""
+    """Say everything that is wrong with the dialplans, all at once. Exit code 0 when good, 2 when not."""
     from gateway.dialplan import Dialplan
 
     settings = _run(lambda: _load(config))
@@ -142,14 +188,26 @@ def dialplan_route(
     trunk: Annotated[str, typer.Option(help="Trunk the call comes through")] = "local",
     config: ConfigFile = None,
 ) -> None:
-    """Say which route a call would take."""
+    """Say which route a call would take, or how it would be refused.
+
+    \b
+    Example:
+      offhook dialplan route 1000 --caller +4930123 --trunk carrier
+
+    Exit code 0 when a route takes it, 1 when none does, 2 when the dialplan cannot be used.
+    """
     from gateway.dialplan import Dialplan
+    from gateway.errors import DialplanError, verdict
     from media.legs.base import Parties
 
     settings = _run(lambda: _load(config))
     paths = list(settings.dialplan.files) or _built_in()
     plan = _run(lambda: Dialplan.load(paths, frozenset(settings.agents)))
-    route = _run(lambda: plan.route(Parties(caller, called, trunk)))
+    try:
+        route = plan.route(Parties(caller, called, trunk))
+    except DialplanError as error:
+        typer.echo(f"refused with {verdict(error).sip_code}: {error}")
+        raise typer.Exit(1) from None
     typer.echo(f"{route.name}  ({route.source})")
 
 
@@ -183,6 +241,11 @@ def _run(work: Callable[[], T]) -> T:
         return work()
     except (GatewayError, LegError, EngineError) as error:
         typer.echo(f"offhook: {error}", err=True)
+        raise typer.Exit(2) from None
+    except ModuleNotFoundError as error:
+        if error.name not in _NATIVE:
+            raise
+        typer.echo(f"offhook: {error.name} is not installed; build PJSIP with `make setup`", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

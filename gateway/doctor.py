@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -20,8 +20,8 @@ from gateway.calls.settings import Engines
 from gateway.config import Config, secrets_in
 from gateway.dialplan import BUILT_IN, Dialplan
 from gateway.errors import GatewayError
+from gateway.known_sentence import SPOKEN, understood
 from gateway.logs import LogSettings, start_logs
-from gateway.loopback_call import SPOKEN, CallFailed, loopback_call, understood
 from media.frame import AudioFrame, Pcm, frame_samples
 from media.legs.base import LegError
 from media.vad import open_detector
@@ -100,7 +100,7 @@ async def _addresses(patient: Patient) -> str:
 
 
 async def _ports(patient: Patient) -> str:
-    sip, api = patient.config.sip, patient.config.api
+    sip, api = patient.config.sip_endpoint(), patient.config.api
     wanted = [
         ("sip.udp_port", sip.host, sip.udp_port, socket.SOCK_DGRAM),
         ("sip.tcp_port", sip.host, sip.tcp_port, socket.SOCK_STREAM),
@@ -117,19 +117,22 @@ async def _ports(patient: Patient) -> str:
             raise Unwell(f"{host} port {port} cannot be had: {error.strerror}", cure) from None
     taken = [port for port in range(sip.rtp_first_port, sip.rtp_last_port, 2) if not _free(sip.host, port)]
     pairs = (sip.rtp_last_port - sip.rtp_first_port + 1) // 2
-    if pairs - len(taken) < sip.max_calls:
-        cure = "widen sip.rtp_first_port … sip.rtp_last_port, or move them"
-        raise Unwell(f"only {pairs - len(taken)} of {pairs} RTP port pairs are free", cure)
-    return f"free; {pairs - len(taken)} of {pairs} RTP port pairs are free for {sip.max_calls} calls"
+    calls = patient.config.limits.max_calls
+    if pairs - len(taken) < calls:
+        cure = "widen sip.rtp_first_port … sip.rtp_last_port, move them, or lower limits.max_calls"
+        raise Unwell(f"only {pairs - len(taken)} of {pairs} RTP port pairs are free for {calls} calls", cure)
+    return f"free; {pairs - len(taken)} of {pairs} RTP port pairs are free for {calls} calls"
 
 
 async def _files(patient: Patient) -> str:
     folder = patient.config.node.record_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise Unwell(
-            f"{folder} cannot be written", "set node.record_dir, or give this user the right to write"
-        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        cure = "set node.record_dir, or give this user the right to write there"
+        raise Unwell(f"{folder} cannot be written: {error.strerror}", cure) from None
     free = shutil.disk_usage(folder).free
     if free < _SPACE:
         raise Unwell(f"{free >> 20} MiB are free under {folder}", "free some space, or move node.record_dir")
@@ -191,6 +194,11 @@ async def _loopback(patient: Patient) -> str:
     engines = patient.found.get("engines")
     if engines is None:
         raise Unwell("not tried, because the engines do not work", "see above")
+    try:
+        # Here and not above: the doctor must be able to tell that the native part is missing.
+        from gateway.loopback_call import CallFailed, loopback_call
+    except ImportError as error:
+        raise Unwell(f"PJSIP is not installed: {error}", "build it: make setup") from None
     found = []
     for codec in patient.config.sip.codecs:
         # Free ports, so that a node that is running is left alone.
