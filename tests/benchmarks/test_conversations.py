@@ -69,7 +69,7 @@ def test_no_answer_is_no_number() -> None:
 def test_the_record_is_held_against_the_wire() -> None:
     one = conversation((2.4, 3.4), (6.5, 7.5), turns=(430.0, 500.0))
     assert sums([one]) == pytest.approx([1.0, 1.0])
-    assert differences(one) == pytest.approx([10.0, 20.0])
+    assert differences(one) == pytest.approx([10.0, -20.0])
     assert differences(conversation((2.4, 3.4), turns=(430.0,))) == []
     assert one.said() == "x x"
 
