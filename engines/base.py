@@ -85,7 +85,7 @@ class Asr(Protocol):
     def name(self) -> str: ...
 
     def stream(self, options: AsrOptions) -> AsrStream:
-        """Open a stream. Raises `EngineBusy` when admission is full, `EngineRefused` for what it cannot honour."""
+        """Open a stream. Raises `EngineBusy` when admission is full, `EngineRefused` for what it cannot do."""
 
     async def warm_up(self) -> None:
         """Load and run once, so that the first caller does not wait."""
@@ -141,7 +141,7 @@ class Tts(Protocol):
 
 
 class EngineError(Exception):
-    """An engine could not do its work. `retryable` says whether another try, here or elsewhere, may succeed."""
+    """An engine could not do its work. `retryable`: whether another try, here or elsewhere, may succeed."""
 
     retryable = True
 

@@ -47,7 +47,8 @@ class Voice(NamedTuple):
     quick: bool
     """The cheap gate's answer: at once, but it also opens on tones, clicks and coughs."""
     probability: float
-    """The confirming model's answer, 0..1; equals the gate's (0 or 1) where no model runs."""
+    """The confirming model's answer, 0..1; without a model, the share of the last frames in which the gate
+    was open."""
 
 
 def samples(seconds: float, sample_rate: int) -> int:

@@ -147,9 +147,7 @@ CODES: tuple[Rule, ...] = (
     rule(r"(?<![\w.])(v?)(\d+(?:\.\d+){2,})(?!\w)", _version),
     rule(r"(?<![\w.$€£])(\d{1,4})-(?=[a-z]{3,})", lambda m: cardinal(int(m[1])) + " "),
     rule(r"(?<=[a-z]{3})-(\d{1,2})\b(?!-)", lambda m: " " + cardinal(int(m[1]))),
-    rule(
-        r"(?<![\w.,$€£])(?=[A-Za-z-]*\d)(?=[\d-]*[A-Za-z])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?!\w)", _code
-    ),
+    rule(r"(?<![\w.,$€£])(?=[A-Za-z-]*\d)(?=[\d-]*[A-Za-z])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?!\w)", _code),
     rule(
         rf"\b(?:{_ASKED_FOR})s?(?:[ ](?:number|no\.|code|id))?(?:[ ](?:is|was|ending in|ends in))?[:#]?[ ]?#?"
         r"(\d{3,6})(?![\w%]|[.,]\d)",

@@ -149,5 +149,3 @@ def _tidy(reading: str) -> str:
     reading = re.sub(r"([.!?…,;:])\1+", r"\1", reading)
     reading = re.sub(r"(?<![A-Za-z])[-']+(?![A-Za-z])|--+", " ", reading)
     return re.sub(r"^[^A-Za-zÀ-ɏ]+", "", reading).strip() if reading.strip() else ""
-
-

@@ -201,4 +201,3 @@ class FrameReader:
         self.failures += 1
         log.error("voice detector failed", error=repr(error))
         return [Voice(False, 0.0)] * rows
-

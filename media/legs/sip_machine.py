@@ -244,9 +244,7 @@ class SipMachine:
 
     # --- outgoing ---
 
-    def dial(
-        self, uri: str, trunk: TrunkSettings, caller: str, placed: Callable[[int, int], None]
-    ) -> None:
+    def dial(self, uri: str, trunk: TrunkSettings, caller: str, placed: Callable[[int, int], None]) -> None:
         """Place a call; `placed` learns its key and bus leg before any fact of it. Raises `LegError`."""
         if self.active >= self._settings.max_calls:
             self._refusals["call_limit"] += 1

@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from urllib.parse import unquote
 
 _COMPACT = {
-    "from": "f", "to": "t", "via": "v", "call-id": "i", "contact": "m",
-    "content-type": "c", "content-length": "l", "supported": "k", "subject": "s",
+    "from": "f",
+    "to": "t",
+    "via": "v",
+    "call-id": "i",
+    "contact": "m",
+    "content-type": "c",
+    "content-length": "l",
+    "supported": "k",
+    "subject": "s",
 }
 """Short forms of header names (RFC 3261 section 7.3.3)."""
 

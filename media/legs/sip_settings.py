@@ -152,8 +152,21 @@ class SipSettings:
     unknown: UnknownSource = UnknownSource.REFUSE
     """What a source without a trunk gets."""
     scanners: tuple[str, ...] = (
-        "friendly-scanner", "sipvicious", "sundayddr", "sip-scan", "sipcli", "vaxsipuseragent", "pplsip",
-        "sipsak", "iwar", "voipscan", "smap", "svmap", "svwar", "svcrack", "eyebeam-scan",
+        "friendly-scanner",
+        "sipvicious",
+        "sundayddr",
+        "sip-scan",
+        "sipcli",
+        "vaxsipuseragent",
+        "pplsip",
+        "sipsak",
+        "iwar",
+        "voipscan",
+        "smap",
+        "svmap",
+        "svwar",
+        "svcrack",
+        "eyebeam-scan",
     )
     """Beginnings or parts of User-Agent values that are always dropped, lower case."""
     trunks: tuple[TrunkSettings, ...] = field(default_factory=_local)

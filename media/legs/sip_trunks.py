@@ -61,7 +61,7 @@ def dial_refusal(trunk: TrunkSettings, uri: str) -> str:
     scheme, _, rest = uri.partition(":")
     if scheme.lower() not in ("sip", "sips") or not rest:
         return f"{uri!r} is no SIP URI; write sip:number@host"
-    if any(c in uri for c in "\r\n<>\" \t") or not uri.isascii():
+    if any(c in uri for c in '\r\n<>" \t') or not uri.isascii():
         return "the URI holds characters that SIP does not allow"
     number = rest.partition("@")[0] if "@" in rest else ""
     if trunk.prefixes and not number.startswith(trunk.prefixes):

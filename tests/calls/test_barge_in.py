@@ -114,9 +114,7 @@ def test_a_reply_that_may_not_be_interrupted_is_heard_to_its_end() -> None:
 def test_a_caller_who_speaks_over_the_end_of_such_a_reply_is_heard() -> None:
     agent = storyteller()
     end = place_call([ASK], agent=agent, until=9.0).audible[0][1]
-    call = place_call(
-        [ASK, (end - 0.5, end + 1.0, "And then?")], agent=storyteller(), turns=OFF, until=12.0
-    )
+    call = place_call([ASK, (end - 0.5, end + 1.0, "And then?")], agent=storyteller(), turns=OFF, until=12.0)
     assert call.record.turns[-1].number == 2
 
 
@@ -129,9 +127,7 @@ def test_hanging_up_in_mid_reply_leaves_nothing_behind() -> None:
 
 
 def test_a_second_barge_in_into_a_resumed_reply_is_a_barge_in() -> None:
-    call = place_call(
-        [ASK, (3.0, 3.3, ""), (5.0, 5.6, "Please stop.")], agent=storyteller(), until=9.0
-    )
+    call = place_call([ASK, (3.0, 3.3, ""), (5.0, 5.6, "Please stop.")], agent=storyteller(), until=9.0)
     assert call.turns[-1] == ("Please stop.", "Very well.")
     heard = call.turns[0][1]
     assert STORY.startswith(heard) and len(heard) < len(STORY)

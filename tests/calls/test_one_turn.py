@@ -33,7 +33,7 @@ def test_one_turn_is_answered_and_heard_to_its_end() -> None:
 
 def test_a_reply_that_is_ready_in_time_sounds_with_the_packet_after_the_endpoint() -> None:
     call = place_call([HELLO], agent=ScriptedAgent(takes=0.02), tts=ToneTts(takes=0.01), until=5.0)
-    (start, end), = call.audible
+    ((start, end),) = call.audible
     assert start == pytest.approx(1.5 + DONE + TICK, abs=TICK / 2)
     assert end - start == pytest.approx(0.6)
 

@@ -36,8 +36,16 @@ def test_unfinished(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "!", "I want a table", "To the default level,", "Hello.", "I am.", "I want this.", "Goodbye.",
-        "555-123-4567", "030 1234 5678",
+        "",
+        "!",
+        "I want a table",
+        "To the default level,",
+        "Hello.",
+        "I am.",
+        "I want this.",
+        "Goodbye.",
+        "555-123-4567",
+        "030 1234 5678",
     ],
 )
 def test_undecided(text: str) -> None:

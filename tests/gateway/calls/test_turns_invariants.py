@@ -140,19 +140,17 @@ class AnyCall(RuleBasedStateMachine):
             return
         if kind in ("voiced", "started", "empty"):
             self.once.add((number, kind))
-        events: dict[str, TurnEvent] = (
-            {
-                "voiced": ReplyVoiced(number),
-                "started": PlayoutStarted(number, self.now),
-                "drained": PlayoutDrained(number, 8000, self.now),
-                "empty": ReplyEmpty(number),
-                "agent": ReplyFailed(number, Fault.AGENT),
-                "tts": ReplyFailed(number, Fault.TTS),
-                "hang_up": HangUpAsked(number),
-                "cut": ReplyCut(number, resumable=False),
-                "rest": ReplyCut(number, resumable=True),
-            }
-        )
+        events: dict[str, TurnEvent] = {
+            "voiced": ReplyVoiced(number),
+            "started": PlayoutStarted(number, self.now),
+            "drained": PlayoutDrained(number, 8000, self.now),
+            "empty": ReplyEmpty(number),
+            "agent": ReplyFailed(number, Fault.AGENT),
+            "tts": ReplyFailed(number, Fault.TTS),
+            "hang_up": HangUpAsked(number),
+            "cut": ReplyCut(number, resumable=False),
+            "rest": ReplyCut(number, resumable=True),
+        }
         self.feed(events[kind])
 
     @rule(held=st.booleans())
