@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from benchmarks.arguments import parser
-from benchmarks.conversations import hold
+from benchmarks.conversations import Conversation, hold
 from benchmarks.gateway import GatewayProcess
 from benchmarks.report import Report
 from benchmarks.turn_latency import tracks
@@ -58,17 +58,16 @@ async def _recognise(asr: Asr, pcm: Pcm) -> str:
         await stream.aclose()
 
 
-async def _final(results: object) -> Transcript:
-    assert hasattr(results, "__aiter__")
+async def _final(results: AsyncIterator[Transcript]) -> Transcript:
     async for transcript in results:
-        if isinstance(transcript, Transcript) and transcript.is_final:
+        if transcript.is_final:
             return transcript
     raise RuntimeError("the engine closed its stream without a final")
 
 
 def run(options: argparse.Namespace) -> int:
     """Every prompt over calls of ten, then every prompt from its file."""
-    report = Report("live_wer", ("arm", "prompts", "words", "errors", "WER %", "exact %"))
+    report = Report("live_wer", ("arm", "prompts", "words", "errors", "WER %"))
     prompts = load_prompts(options.speech)[: options.prompts]
     with GatewayProcess({"asr": {"engine": options.engine}}) as gateway:
         conversations = [
@@ -88,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     return report.finish()
 
 
-def _calls(gateway: GatewayProcess, prompts: Sequence[Prompt], each: int) -> list:  # type: ignore[type-arg]
+def _calls(gateway: GatewayProcess, prompts: Sequence[Prompt], each: int) -> list[Conversation]:
     parts = [prompts[at : at + each] for at in range(0, len(prompts), each)]
     return hold(gateway, [track for part in parts for track in tracks(part, 1, len(part))])
 
@@ -96,8 +95,7 @@ def _calls(gateway: GatewayProcess, prompts: Sequence[Prompt], each: int) -> lis
 def _add(report: Report, arm: str, pairs: Sequence[tuple[str, str]], prompts: int = 0) -> float:
     counted = [word_errors(reference, heard) for reference, heard in pairs]
     errors, words = (sum(column) for column in zip(*counted, strict=True))
-    exact = 100 * sum(not wrong for wrong, _ in counted) / len(counted)
-    report.row(arm, prompts or len(pairs), words, errors, 100 * errors / words, exact)
+    report.row(arm, prompts or len(pairs), words, errors, 100 * errors / words)
     return 100.0 * errors / words
 
 
