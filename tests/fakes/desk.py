@@ -1,0 +1,132 @@
+"""A reception with everything scripted behind it, and a phone that remembers how it was treated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from engines.base import Asr, Tts
+from gateway.agents.base import Agent
+from gateway.calls.record import CallRecord
+from gateway.calls.registry import CallRegistry, RegistrySettings
+from gateway.calls.settings import Engines, SessionSettings
+from gateway.dialplan import Dialplan
+from gateway.dialplan_actions import Action
+from gateway.dialplan_match import Match, Route, compile_pattern
+from gateway.live_calls import LiveCalls
+from gateway.metrics import Metrics
+from gateway.observers import SilentObserver
+from gateway.reception import Desk, Reception
+from gateway.route_run import CallParts
+from media.legs.base import EndReason, LegClosed, Parties
+from tests.fakes.agent import ScriptedAgent
+from tests.fakes.asr import ScriptedAsr
+from tests.fakes.caller import TICK, ScriptedCaller
+from tests.fakes.tts import ToneTts
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What a phone that was not let in was told."""
+
+    code: int
+    retry_after: int
+    reason: str
+
+
+class Phone(ScriptedCaller):
+    """A `ScriptedCaller` that calls a number."""
+
+    def __init__(
+        self, called: str = "200", says: Sequence[tuple[float, float]] = (), name: str = "p1"
+    ) -> None:
+        super().__init__(says)
+        self.leg_id = name
+        self.parties = Parties("100", called, "local")
+        self.rang = self.was_answered = False
+        self.refused: Refused | None = None
+        self.causes: list[int] = []
+
+    async def ring(self, *, early_media: bool = False) -> None:
+        self.rang = True
+
+    async def answer(self) -> None:
+        self.was_answered = True
+        await super().answer()
+
+    async def reject(self, sip_code: int, *, retry_after: int = 0, reason: str = "") -> None:
+        self.refused = Refused(sip_code, retry_after, reason)
+
+    async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
+        self.causes.append(cause)
+        if self.was_answered and not self.hung_up:
+            await super().hangup(reason)
+        elif not self.hung_up:
+            self.close(reason)
+
+    def close(self, reason: EndReason) -> None:
+        """The far end ends it."""
+        self.hung_up.append(reason)
+        if self.was_answered:
+            self.clock.cancel()
+        self.listener.notice(LegClosed(reason, asyncio.get_running_loop().time()))
+
+
+class Keeper(SilentObserver):
+    """Keeps records in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[CallRecord] = []
+
+    def ended(self, record: CallRecord) -> None:
+        self.records.append(record)
+
+
+@dataclass
+class FrontDesk:
+    """A reception whose dialplan is one route to 200. Made inside a running loop."""
+
+    actions: Sequence[Action]
+    asr: Asr = field(default_factory=lambda: ScriptedAsr(()))
+    tts: Tts = field(default_factory=ToneTts)
+    make_agent: Callable[[], Agent] = ScriptedAgent
+    limits: RegistrySettings = field(default_factory=RegistrySettings)
+    session: SessionSettings = field(default_factory=SessionSettings)
+
+    def __post_init__(self) -> None:
+        match = Match((compile_pattern("200"),), (compile_pattern("100"),))
+        self.plan = Dialplan((Route("desk", match, tuple(self.actions), "plan.yaml:1"),))
+        self.keeper = Keeper()
+        self.metrics = Metrics()
+        self.registry = CallRegistry(self.limits)
+        self.live = LiveCalls(asyncio.get_running_loop().time)
+        parts = CallParts(
+            agent=lambda name: self.make_agent(),
+            engines=Engines(self.asr, self.tts),
+            session=self.session,
+            observers=(self.live, self.keeper),
+            metrics=self.metrics.calls,
+            live=self.live,
+            add=self.registry.add,
+        )
+        self.reception = Reception(Desk(lambda: self.plan, self.registry, parts, self.limits.retry_after))
+
+    async def until_idle(self, seconds: float = 120.0) -> None:
+        """Wait until every call is over and tidied."""
+        for _ in range(round(seconds / TICK)):
+            if not len(self.registry):
+                break
+            await asyncio.sleep(TICK)
+        assert len(self.registry) == 0 and self.live.views() == [], "calls are left"
+        await self.reception.aclose()
+
+    def counted(self, name: str) -> float:
+        """A sample of the metrics by its full name; 0 when there is none."""
+        for line in self.metrics.render()[0].decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+    def refusals(self, reason: str) -> float:
+        return self.counted(f'offhook_calls_refused_total{{reason="{reason}"}}')
