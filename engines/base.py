@@ -85,7 +85,7 @@ class Asr(Protocol):
     def name(self) -> str: ...
 
     def stream(self, options: AsrOptions) -> AsrStream:
-        """Open a stream. Raises `EngineBusy` when admission is full, `EngineRefused` for what it cannot do."""
+        """Open a stream. Raises `EngineBusy` when full, `EngineRefused` for what it cannot do."""
 
     async def warm_up(self) -> None:
         """Load and run once, so that the first caller does not wait."""
