@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -251,6 +252,19 @@ def test_two_legs_hear_each_other_over_srtp(start: Callable[[str], Bus], codec: 
     assert found["rates"] == [rate, rate]
     assert sorted(found["pitches"]) == pytest.approx([FIRST_PITCH, FIRST_PITCH + PITCH_STEP], abs=5)
     bus.quit()
+
+
+def test_an_offer_full_of_crypto_lines_does_no_harm(start: Callable[[str], Bus]) -> None:
+    """CVE-2026-57162, which build.py patches: upstream's array holds 64."""
+    bus = start("echo")
+    key = base64.b64encode(bytes(30)).decode()
+    lines = "".join(f"a=crypto:{tag} SOME_UNKNOWN_SUITE inline:{key}\r\n" for tag in range(1, 121))
+    with bus.phone() as phone:
+        phone.invite(sdp=phone.sdp(extra=lines))
+        phone.expect(200)
+        phone.ack()
+        phone.bye()
+    assert bus.quit()["totals"]["open"] == 0
 
 
 def test_calls_that_come_and_go_leave_nothing_behind(start: Callable[[str], Bus]) -> None:
