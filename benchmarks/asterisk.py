@@ -10,6 +10,7 @@ from pathlib import Path
 from callers.sipp import free_port
 
 _START_LIMIT = 30.0
+_DESCRIPTORS = 65_536
 _MODULES = (
     "res_sorcery_config", "res_sorcery_memory", "res_sorcery_astdb", "res_pjproject", "res_pjsip",
     "res_pjsip_session", "res_pjsip_pubsub", "res_pjsip_sdp_rtp", "res_pjsip_endpoint_identifier_ip",
@@ -45,17 +46,11 @@ class Asterisk:
             raise AsteriskMissing(f"no Asterisk in {self._chroot}; python -m benchmarks.asterisk_chroot")
         self.port = free_port()
         self._configure()
-        # chroot(8) replaces itself, so this is Asterisk's own process number.
+        # prlimit and chroot replace themselves, so this is Asterisk's own process number. Each call takes some
+        # eight descriptors.
+        limited = ["prlimit", f"--nofile={_DESCRIPTORS}", "chroot", str(self._chroot)]
         self._process = subprocess.Popen(
-            [
-                "chroot",
-                str(self._chroot),
-                "/usr/sbin/asterisk",
-                "-f",
-                "-n",
-                "-C",
-                "/etc/offhook/asterisk.conf",
-            ],
+            [*limited, "/usr/sbin/asterisk", "-f", "-n", "-C", "/etc/offhook/asterisk.conf"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -29,7 +29,7 @@ _CPU_LIMITS = {"webrtc": 0.20, "silero": 0.30, "both": 0.30}
 """Per cent of a core per call."""
 _LOSSES = ("skipped", "bus_dropped", "bus_jb_lost", "bus_jb_discarded", "bus_late")
 """Frames that never reached the listener: not read in time, missing on the wire, thrown away, too late."""
-_COLUMNS = ("arm", "calls", "CPU %/call", "CPU %", "RSS MiB", "frames lost", "concealed", "out lost",
+_COLUMNS = ("arm", "calls", "talking", "CPU %/call", "CPU %", "RSS MiB", "frames lost", "concealed", "out lost",
             "gap p50 ms", "gap p99 ms", "gap max ms", "caller gap p99 ms", "SIPp CPU %")  # fmt: skip
 
 
@@ -42,12 +42,15 @@ class Point:
     steady: Steady
     frames_lost: int
     """Caller frames that were not heard; -1 where nobody counts them."""
+    losses: dict[str, int]
+    """The same by where they were lost."""
     concealed: int
     """Frames made up because the caller's packet was not there in time; its sound then came later."""
 
     @property
     def cpu_per_call(self) -> float:
-        return self.steady.cpu_percent / self.calls
+        """Of the calls that were really there."""
+        return self.steady.cpu_percent / max(1, self.steady.streams)
 
 
 def measure_ours(vad: str, calls: int, load: Load) -> Point:
@@ -56,14 +59,15 @@ def measure_ours(vad: str, calls: int, load: Load) -> Point:
         looks: list[Any] = []
         ours = Load(node.target, load.called, calls, load.steady_s, load.audio)
         steady = run_load(ours, node.pid, look=lambda: looks.append(node.ask("stats")))
-    lost = sum(int(looks[1][name] - looks[0][name]) for name in _LOSSES)
-    return Point(f"offhook {vad}", calls, steady, lost, int(looks[1]["lost"] - looks[0]["lost"]))
+    losses = {name: int(looks[1][name] - looks[0][name]) for name in _LOSSES}
+    concealed = int(looks[1]["lost"] - looks[0]["lost"])
+    return Point(f"offhook {vad}", calls, steady, sum(losses.values()), losses, concealed)
 
 
 def measure_asterisk(asterisk: Asterisk, calls: int, load: Load) -> Point:
     """One point of Asterisk's curve."""
     theirs = Load(asterisk.target, "echo", calls, load.steady_s, load.audio)
-    return Point("asterisk Echo()", calls, run_load(theirs, asterisk.pid), -1, -1)
+    return Point("asterisk Echo()", calls, run_load(theirs, asterisk.pid), -1, {}, -1)
 
 
 @contextmanager
@@ -93,6 +97,7 @@ def add(report: Report, point: Point) -> None:
     report.row(
         point.arm,
         point.calls,
+        steady.streams,
         point.cpu_per_call,
         steady.cpu_percent,
         round(steady.rss_mib),
@@ -109,6 +114,7 @@ def add(report: Report, point: Point) -> None:
         "threads_percent": {name: round(share, 2) for name, share in steady.threads.items()},
         "answered": steady.counts.answered,
         "failed": steady.counts.failed,
+        "losses": point.losses,
         "capture_dropped": steady.capture.dropped,
         "gap_quantiles_ms": quantiles(steady.gaps_ms, 0.001, 0.01, 0.5, 0.99, 0.999),
         "caller_gap_quantiles_ms": quantiles(steady.caller_gaps_ms, 0.001, 0.01, 0.5, 0.99, 0.999),
@@ -132,6 +138,10 @@ def judge(report: Report, points: list[Point]) -> None:
     theirs = {point.calls: point for point in points if point.arm.startswith("asterisk")}
     for point in points:
         if point.arm.startswith("offhook") and point.calls in theirs:
+            there = theirs[point.calls].steady.streams
+            if there < point.calls:
+                report.note(f"Asterisk carried {there} of {point.calls} calls: no ratio")
+                continue
             ratio = point.cpu_per_call / theirs[point.calls].cpu_per_call
             report.note(
                 f"{point.arm} costs {ratio:.2f} times what Asterisk Echo() costs at {point.calls} calls"
