@@ -34,7 +34,11 @@ FENCES: dict[str, str] = {
     "nemo": r"engines/nemo_asr\w*\.py",
     "fastapi": r"(gateway/api/\w+|license/proxy)\.py",
     "uvicorn": r"(gateway/api/\w+|license/proxy)\.py",
-    "prometheus_client": r"gateway/(metrics|api/\w+)\.py",
+    "prometheus_client": r"(gateway/(metrics|api/\w+)|engines/worker_metrics)\.py",
+    "grpc": r"engines/riva/wire\.py",
+    "grpc_health": r"engines/riva/wire\.py",
+    "grpc_reflection": r"engines/riva/wire\.py",
+    "riva": r"engines/riva/wire\.py",
     "openai": r"gateway/agents/\w+\.py",
 }
 

@@ -11,7 +11,7 @@ from engines.riva.asr_reply import Manner, alternative, joined, shifted, streami
 from engines.riva.asr_request import AsrAsk, Bench, read_config, read_pause
 from engines.riva.asr_session import AsrSession, Heard, Piece
 from engines.riva.dialect import DIALECT, VERSION
-from engines.riva.door import Door
+from engines.riva.door import Door, send
 from engines.riva.endpointing import EndpointSettings, LevelJudge, VoiceJudge
 from engines.riva.limits import WireLimits
 from engines.riva.refusal import Refused
@@ -59,8 +59,10 @@ class AsrService:
             async def deliver(heard: Heard) -> None:
                 if _worth_telling(heard.transcript, ask):
                     result = streaming_result(heard.transcript, manner, heard.begins, heard.processed)
-                    await self._write(
-                        context, asr_pb2.StreamingRecognizeResponse(results=[result], id=_id(first))
+                    await send(
+                        context,
+                        asr_pb2.StreamingRecognizeResponse(results=[result], id=_id(first)),
+                        self._limits.unread_seconds,
                     )
 
             await self._session(ask).run(incoming.pieces(), deliver)
@@ -71,19 +73,17 @@ class AsrService:
             ask = read_config(request.config, False, self._bench())
             manner = _manner(ask)
             finals: list[Transcript] = []
-            processed = 0.0
 
             async def deliver(heard: Heard) -> None:
-                nonlocal processed
-                processed = heard.processed
                 if heard.transcript.is_final:
                     finals.append(shifted(heard.transcript, heard.begins))
 
-            await self._session(ask).run(_sliced(request.audio), deliver)
+            session = self._session(ask)
+            await session.run(_sliced(request.audio), deliver)
             whole = joined(finals)
             answer = asr_pb2.RecognizeResponse(id=_id(request))
             if whole.text:
-                result = answer.results.add(channel_tag=1, audio_processed=processed)
+                result = answer.results.add(channel_tag=1, audio_processed=session.seconds)
                 result.alternatives.append(alternative(whole, manner, 0.0))
             return answer
         return None
@@ -109,14 +109,6 @@ class AsrService:
         if self._engine is None:
             raise Refused("the worker is still starting", Status.UNAVAILABLE)
         return AsrSession(self._engine, ask, self._limits, self._door.watch, self._judge)
-
-    async def _write(self, context: Any, message: Message) -> None:
-        try:
-            async with asyncio.timeout(self._limits.unread_seconds):
-                await context.write(message)
-        except TimeoutError:
-            seconds = self._limits.unread_seconds
-            raise Refused(f"no result was taken for {seconds:g} s", Status.DEADLINE_EXCEEDED) from None
 
 
 class _Incoming:

@@ -30,12 +30,14 @@ class Heard:
     begins: float
     """Sound before its segment."""
     processed: float
-    """Sound taken in so far."""
+    """Sound up to the newest that its segment holds."""
 
 
 @dataclass(slots=True)
 class _Segment:
     begins: float
+    heard: float = 0.0
+    """Seconds of the stream up to its newest frame."""
     ended: float | None = None
 
 
@@ -61,6 +63,8 @@ class AsrSession:
         self._frames = 0
         """Of the open segment."""
         self._settled = asyncio.Event()
+        self.seconds = 0.0
+        """Sound taken in so far."""
 
     async def run(self, pieces: AsyncIterator[Piece], deliver: Deliver) -> None:
         """Hear the pieces to their end and deliver every final. Raises `Refused` or `EngineError`."""
@@ -95,7 +99,9 @@ class AsrSession:
         if not frames:
             return
         stream = self._open(frames[0].sample_rate)
-        self._watch.heard(len(frames) * FRAME_MS / 1000)
+        seconds = len(frames) * FRAME_MS / 1000
+        self.seconds += seconds
+        self._watch.heard(seconds)
         for frame in frames:
             if self._endpointer is None:
                 self._push_own(stream, frame)
@@ -115,8 +121,7 @@ class AsrSession:
         if self._too_long():
             seconds = self._limits.segment_seconds
             raise Refused(f"audio_content: a segment of more than {seconds:g} s", Status.OUT_OF_RANGE)
-        self._frames += 1
-        stream.push(frame)
+        self._push(stream, frame)
 
     def _push_cut(self, stream: AsrStream, endpointer: Endpointer, frame: AudioFrame) -> bool:
         """Where we cut; says whether a segment ended."""
@@ -125,14 +130,12 @@ class AsrSession:
         if step is Step.START:
             frames = endpointer.preroll()
             self._start(stream, frames[0].media_time)
-            self._frames = len(frames)
             for earlier in frames:
-                stream.push(earlier)
+                self._push(stream, earlier)
             return False
         if not speaking:
             return False
-        stream.push(frame)
-        self._frames += 1
+        self._push(stream, frame)
         if step is Step.PAUSE:
             stream.pause()
         elif step is Step.RESUME:
@@ -145,6 +148,12 @@ class AsrSession:
             self._start(stream, frame.end_pts / frame.sample_rate)
             return True
         return False
+
+    def _push(self, stream: AsrStream, frame: AudioFrame) -> None:
+        self._frames += 1
+        if segment := self._segments.get(self._count):
+            segment.heard = frame.end_pts / frame.sample_rate
+        stream.push(frame)
 
     def _pause(self, paused: bool) -> None:
         if self._endpointer is not None:
@@ -188,7 +197,7 @@ class AsrSession:
             segment = self._segments.get(transcript.segment)
             if segment is None:
                 continue
-            await deliver(Heard(transcript, segment.begins, self._intake.seconds))
+            await deliver(Heard(transcript, segment.begins, segment.heard))
             if transcript.is_final:
                 if segment.ended is not None:
                     self._watch.final_after(now() - segment.ended)

@@ -12,9 +12,18 @@ import structlog
 from engines.base import EngineError
 from engines.riva.refusal import Refused, status_of
 from engines.riva.watch import WireWatch
-from engines.riva.wire import Status, grpc
+from engines.riva.wire import Message, Status, grpc
 
 log = structlog.get_logger(__name__)
+
+
+async def send(context: Any, message: Message, seconds: float) -> None:
+    """Hand the message to the connection. Raises `Refused` for a client that takes nothing for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await context.write(message)
+    except TimeoutError:
+        raise Refused(f"nothing was read for {seconds:g} s", Status.DEADLINE_EXCEEDED) from None
 
 
 class Door:
@@ -48,13 +57,11 @@ class Door:
     @asynccontextmanager
     async def serving(self, context: Any, method: str) -> AsyncIterator[None]:
         """A place for the length of the block; whatever leaves the block ends the request with a status."""
-        code, told = Status.OK, ""
+        code, told, entered = Status.OK, "", False
         try:
             self._enter(method)
-            try:
-                yield
-            finally:
-                self._leave()
+            entered = True
+            yield
         except Refused as refused:
             code, told = refused.code, str(refused)
         except EngineError as error:
@@ -68,7 +75,8 @@ class Door:
             log.exception("a request broke", method=method)
             code, told = Status.INTERNAL, f"the worker broke: {type(error).__name__}"
         finally:
-            self.watch.closed(method, code.name)
+            if entered:
+                self._leave(method, code.name)
         if code is not Status.OK:
             await context.abort(code, told)
 
@@ -83,7 +91,8 @@ class Door:
         self._empty.clear()
         self.watch.opened(method)
 
-    def _leave(self) -> None:
+    def _leave(self, method: str, status: str) -> None:
+        self.watch.closed(method, status)
         self._taken -= 1
         if not self._taken:
             self._empty.set()

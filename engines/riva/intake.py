@@ -71,11 +71,6 @@ class Intake:
         self._samples: Pcm = np.zeros(0, np.int16)
         self._pts = 0
 
-    @property
-    def seconds(self) -> float:
-        """Sound that became frames so far."""
-        return self._pts / self.form.frame_rate if self.settled else 0.0
-
     def push(self, data: bytes, arrived: float) -> list[AudioFrame]:
         """The frames that are complete now. Raises `Refused`."""
         self._octets += data

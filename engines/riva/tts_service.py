@@ -11,7 +11,7 @@ import numpy as np
 
 from engines.base import EngineTimeout, SpeechChunk, Tts
 from engines.riva.dialect import DIALECT, VERSION
-from engines.riva.door import Door
+from engines.riva.door import Door, send
 from engines.riva.limits import WireLimits
 from engines.riva.refusal import Refused
 from engines.riva.tts_request import TtsAsk, read_request
@@ -100,7 +100,7 @@ class TtsService:
                     )
                     if not number:
                         _tell_words(answer, chunk, ask, before)
-                    await self._write(context, answer)
+                    await send(context, answer, self._limits.unread_seconds)
                     if not sent:
                         self._door.watch.sound_after(now() - asked)
                     sent += len(piece)
@@ -131,14 +131,6 @@ class TtsService:
                 return await anext(requests, None)
         except TimeoutError:
             raise Refused(f"nothing was sent for {seconds:g} s", Status.DEADLINE_EXCEEDED) from None
-
-    async def _write(self, context: Any, message: Message) -> None:
-        seconds = self._limits.unread_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                await context.write(message)
-        except TimeoutError:
-            raise Refused(f"no sound was taken for {seconds:g} s", Status.DEADLINE_EXCEEDED) from None
 
     def _ready(self) -> Tts:
         if self._engine is None:

@@ -12,9 +12,9 @@ class WireWatch(Protocol):
         """A request was admitted."""
 
     def closed(self, method: str, status: str) -> None:
-        """An admitted or refused request got its status."""
+        """An admitted request got its status."""
 
-    def refused(self, method: str, status: str) -> None:
+    def refused(self, method: str, why: str) -> None:
         """A request was turned away at the door."""
 
     def heard(self, seconds: float) -> None:
@@ -37,7 +37,7 @@ class NoWatch:
 
     def closed(self, method: str, status: str) -> None: ...
 
-    def refused(self, method: str, status: str) -> None: ...
+    def refused(self, method: str, why: str) -> None: ...
 
     def heard(self, seconds: float) -> None: ...
 

@@ -45,7 +45,7 @@ def read_header(data: bytes) -> WavHeader | None:
                 raise BadHeader("a WAV file without a format")
             return WavHeader(*shape, begins=place, size=None if size in _UNKNOWN_SIZES else size)
         if place + size > LONGEST:
-            break
+            raise BadHeader("a WAV file whose sound does not begin")
         if tag == b"fmt ":
             if size < 16:
                 raise BadHeader("a WAV file with half a format")
@@ -53,8 +53,6 @@ def read_header(data: bytes) -> WavHeader | None:
                 return None
             shape = _shape(data, place, size)
         place += size + size % 2
-    if place + _TAG_SIZE > LONGEST or len(data) > LONGEST:
-        raise BadHeader("a WAV file whose sound does not begin")
     return None
 
 

@@ -1,0 +1,221 @@
+"""An engine as a process of its own: starts, says how far it is, serves, drains.
+
+`serve_asr` and `serve_tts` run until SIGTERM or SIGINT. The ports are open from the first moment on, so that
+health checks see the worker load and warm up instead of a closed door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable, Coroutine
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import structlog
+
+from engines.base import Asr, EngineError, Tts
+from engines.riva.asr_service import AsrService
+from engines.riva.door import Door
+from engines.riva.endpointing import LevelJudge, VoiceJudge
+from engines.riva.server import PortTaken, RivaServer
+from engines.riva.tts_service import TtsService
+from engines.worker_http import HttpServer, Page
+from engines.worker_metrics import WorkerMetrics
+from engines.worker_settings import AsrWorkerSettings, TtsWorkerSettings, WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+E = TypeVar("E", bound="Engine")
+
+Report: TypeAlias = Callable[[str], None]
+"""Tells how far loading is, such as "downloading 43 %". May be called from any thread."""
+
+
+class WorkerFailed(RuntimeError):
+    """The worker cannot start or serve; the message says why and what to do."""
+
+
+class State(StrEnum):
+    """Where a worker is in its life."""
+
+    LOADING = "loading"
+    WARMING = "warming"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+class Engine(Protocol):
+    """What recognisers and voices have in common."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def warm_up(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Worker:
+    """One engine behind one gRPC port and one HTTP port."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.metrics = WorkerMetrics()
+        self.door = Door(settings.limits.streams, self.metrics)
+        self.state = State.LOADING
+        self._settings = settings
+        self._detail = ""
+        self._engine: Engine | None = None
+        self._grpc: RivaServer | None = None
+        self._http = HttpServer({
+            "/health": self._health,
+            "/live": lambda: Page(b"alive\n"),
+            "/metrics": lambda: Page(self.metrics.render(), "text/plain; version=1.0.0; charset=utf-8"),
+        })  # fmt: skip
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """gRPC and HTTP, once they listen."""
+        return (self._grpc.port if self._grpc else 0), self._http.port
+
+    def report(self, detail: str) -> None:
+        """How far loading is; shown by `/health`."""
+        self._detail = detail
+
+    async def listen(self, asr: AsrService | None = None, tts: TtsService | None = None) -> None:
+        """Open both ports. Raises `WorkerFailed`."""
+        settings = self._settings
+        self._enter(State.LOADING)
+        self._grpc = RivaServer(settings.grpc, settings.limits, asr, tts)
+        http_port = settings.http.port
+        try:
+            await self._grpc.start()
+            if not http_port and settings.grpc.port:
+                http_port = settings.grpc.port + 1
+            await self._http.start(settings.http.host, http_port)
+        except PortTaken as error:
+            raise WorkerFailed(str(error)) from error
+        except OSError as error:
+            cure = "change http.host, http.port or grpc.tls"
+            raise WorkerFailed(f"cannot listen or read TLS files: {error.strerror}; {cure}") from error
+
+    async def load(self, make: Callable[[Report], E]) -> E:
+        """Make the engine in a thread of its own and warm it up. Raises `WorkerFailed`."""
+        engine = await asyncio.to_thread(make, self.report)
+        self._engine = engine
+        self._enter(State.WARMING)
+        try:
+            await engine.warm_up()
+        except EngineError as error:
+            raise WorkerFailed(f"{engine.name} does not run: {error}") from error
+        if callable(stats := getattr(engine, "stats", None)):
+            self.metrics.watch_engine(stats)
+        return engine
+
+    def ready(self) -> None:
+        """Tell everybody that requests are served."""
+        self._enter(State.READY)
+        if self._grpc is not None:
+            self._grpc.ready(True)
+        log.info("worker ready", engine=self._engine.name if self._engine else "")
+
+    async def drain(self) -> None:
+        """Take nothing new and let running requests finish, for as long as the settings grant."""
+        self._enter(State.DRAINING)
+        self.door.close("the worker is being stopped; use another")
+        if self._grpc is not None:
+            self._grpc.ready(False)
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self.door.empty()
+        except TimeoutError:
+            log.warning("requests were cut at shutdown", running=self.door.taken)
+
+    async def aclose(self) -> None:
+        """Close the ports, then the engine. Idempotent."""
+        if self._grpc is not None:
+            await self._grpc.aclose()
+        await self._http.aclose()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.aclose()
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._detail = ""
+        self.metrics.state(state, State)
+
+    def _health(self) -> Page:
+        told = {
+            "state": self.state.value,
+            "detail": self._detail,
+            "engine": self._engine.name if self._engine else None,
+            "running": self.door.taken,
+            "places": self._settings.limits.streams,
+        }
+        status = HTTPStatus.OK if self.state is State.READY else HTTPStatus.SERVICE_UNAVAILABLE
+        return Page(json.dumps(told).encode() + b"\n", "application/json", status)
+
+
+async def serve_asr(
+    make: Callable[[Report], Asr],
+    settings: AsrWorkerSettings,
+    judge: Callable[[], VoiceJudge] = LevelJudge,
+) -> None:
+    """Serve the recogniser that `make` makes, until SIGTERM or SIGINT. Raises `WorkerFailed`.
+
+    `make` runs in a thread. `judge` tells voice from noise in streams whose clients do not cut segments.
+    """
+    worker = Worker(settings)
+    service = AsrService(worker.door, settings.limits, settings.endpoints, settings.language, judge)
+    await _serve(worker, service, None, make, service.begin)
+
+
+async def serve_tts(make: Callable[[Report], Tts], settings: TtsWorkerSettings) -> None:
+    """Serve the voice that `make` makes, until SIGTERM or SIGINT. Raises `WorkerFailed`."""
+    worker = Worker(settings)
+    service = TtsService(worker.door, settings.limits, settings.language)
+    await _serve(worker, None, service, make, service.begin)
+
+
+async def _serve(
+    worker: Worker,
+    asr: AsrService | None,
+    tts: TtsService | None,
+    make: Callable[[Report], E],
+    begin: Callable[[E], None],
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    stopping = loop.create_task(stop.wait())
+    try:
+        await worker.listen(asr, tts)
+        loading = loop.create_task(worker.load(make))
+        await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not loading.done():
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+            return
+        begin(loading.result())
+        worker.ready()
+        await stopping
+        stop.clear()
+        await _first(worker.drain(), stop.wait())
+    finally:
+        stopping.cancel()
+        await worker.aclose()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Until one of them is done; a second signal so ends the draining."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
