@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+import wave
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +56,9 @@ async def run(prompts: Path | None, out: Path) -> int:
         console.print()
         console.print(ledger_table(record))
         _where(console, out, record)
-        return _judge(console, record, len(_load(prompts or PROMPTS)))
+        code, verdict = judge(record, len(_load(prompts or PROMPTS)))
+        console.print(verdict)
+        return code
     except (DemoFailed, SippError, GatewayError, LegError, EngineError, OSError) as failure:
         console.print("[bold red]the demo failed:[/]", Text(str(failure)))
         return 1
@@ -65,7 +68,7 @@ async def run(prompts: Path | None, out: Path) -> int:
 
 async def _call(console: Console, folder: Path, out: Path) -> CallRecord:
     find_sipp()
-    track = _track(folder)
+    said = track(folder)
     last = _LastRecord()
     node = Offhook(_config(out), observers=[LiveConsole(console), last])
     with _spinner(console) as progress:
@@ -74,9 +77,9 @@ async def _call(console: Console, folder: Path, out: Path) -> CallRecord:
     try:
         port = node.sip.ports[SipTransport.UDP]
         console.print(
-            f"Offhook listens on sip:echo@127.0.0.1:{port}; SIPp speaks {len(track.spoken)} prompts.\n"
+            f"Offhook listens on sip:echo@127.0.0.1:{port}; SIPp speaks {len(said.spoken)} prompts.\n"
         )
-        counts = await asyncio.to_thread(_dial, track, f"127.0.0.1:{port}")
+        counts = await asyncio.to_thread(_dial, said, f"127.0.0.1:{port}")
         if counts.failed or not counts.answered:
             raise DemoFailed(
                 f"SIPp's call did not go through: {'; '.join(counts.errors) or counts}; try `offhook doctor`"
@@ -107,11 +110,12 @@ def _load(folder: Path) -> list[Prompt]:
         if (folder / "prompts.tsv").exists():
             return load_prompts(folder)
         return [Prompt(path.stem, "", read_wav(path)) for path in sorted(folder.glob("*.wav"))]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, wave.Error) as error:
         raise DemoFailed(f"a prompt cannot be played: {error}; convert it to mono, 16 bit, 8 kHz") from None
 
 
-def _track(folder: Path) -> Track:
+def track(folder: Path) -> Track:
+    """What the caller will play. Raises `DemoFailed`."""
     prompts = _load(folder)
     if not prompts:
         raise DemoFailed(f"{folder} holds no WAV files; give a folder with some, mono, 16 bit, 8 kHz")
@@ -141,10 +145,9 @@ def _where(console: Console, out: Path, record: CallRecord) -> None:
     json.loads(text.read_text(encoding="utf-8"))
 
 
-def _judge(console: Console, record: CallRecord, prompts: int) -> int:
+def judge(record: CallRecord, prompts: int) -> tuple[int, str]:
+    """The exit code, and why."""
     answered = sum(1 for turn in record.turns if turn.number and turn.timings is not None)
     if answered < prompts:
-        console.print(f"[bold red]only {answered} of {prompts} prompts were answered[/]; the record says why")
-        return 1
-    console.print(f"[bold green]all {prompts} prompts were understood and answered[/]")
-    return 0
+        return 1, f"[bold red]only {answered} of {prompts} prompts were answered[/]; the record says why"
+    return 0, f"[bold green]all {prompts} prompts were understood and answered[/]"

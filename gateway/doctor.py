@@ -7,11 +7,12 @@ import math
 import shutil
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 from rich.console import Console
+from rich.text import Text
 
 from engines import registry as engine_registry
 from engines.base import Asr, AsrOptions, EngineError, Tts, TtsOptions
@@ -57,31 +58,40 @@ Checkup = Callable[[Patient], Awaitable[str]]
 
 async def examine(config: Config) -> int:
     """Run every check and print what it found; returns 0 when all passed, 1 otherwise."""
+    return await report(config, CHECKUPS)
+
+
+async def report(config: Config, checkups: Mapping[str, Checkup]) -> int:
+    """The same for a choice of checks."""
     console = Console(highlight=False)
     logs = start_logs(LogSettings(level="error"), secrets=secrets_in(config))
     failed = 0
     try:
         async with AsyncExitStack() as closing:
             patient = Patient(config, closing, {})
-            for name, checkup in CHECKUPS.items():
+            for name, checkup in checkups.items():
                 failed += not await _one(console, name, checkup, patient)
     finally:
         logs.close()
     verdict = "[bold red]not ready[/]" if failed else "[bold green]ready for calls[/]"
-    console.print(f"\n{verdict}: {len(CHECKUPS) - failed} of {len(CHECKUPS)} checks passed")
+    console.print(f"\n{verdict}: {len(checkups) - failed} of {len(checkups)} checks passed")
     return 1 if failed else 0
 
 
 async def _one(console: Console, name: str, checkup: Checkup, patient: Patient) -> bool:
+    told: list[str] = []
     try:
-        console.print(f"[green]ok[/]    {name}: {await checkup(patient)}", soft_wrap=True)
+        told = [f": {await checkup(patient)}"]
+        good = True
     except Unwell as unwell:
-        console.print(f"[red]FAIL[/]  {name}: {unwell}\n      cure: {unwell.cure}", soft_wrap=True)
+        good = False
+        told = [f": {unwell}", f"\n      cure: {unwell.cure}"]
     except (GatewayError, LegError, EngineError, OSError) as error:
-        console.print(f"[red]FAIL[/]  {name}: {error}", soft_wrap=True)
-    else:
-        return True
-    return False
+        good = False
+        told = [f": {error}"]
+    verdict = ("ok    ", "green") if good else ("FAIL  ", "red")
+    console.print(Text.assemble(verdict, name, *told), soft_wrap=True)
+    return good
 
 
 async def _addresses(patient: Patient) -> str:

@@ -77,10 +77,12 @@ class Config:
     """The probe that watches whether the event loop keeps up."""
 
     def __post_init__(self) -> None:
-        try:
-            self.sip_endpoint()
-        except ValueError as error:
-            raise ValueError(f"sip.{error}") from None
+        pairs = (self.sip.rtp_last_port - self.sip.rtp_first_port + 1) // 2
+        if pairs < self.limits.max_calls:
+            raise ValueError(
+                f"sip.rtp_last_port: {pairs} port pairs cannot carry {self.limits.max_calls} calls; "
+                "raise it, or lower limits.max_calls"
+            )
 
     def sip_endpoint(self) -> SipSettings:
         """The SIP side's settings with its room taken from `limits`.

@@ -214,10 +214,6 @@ class SipSettings:
         pairs = (self.rtp_last_port - self.rtp_first_port + 1) // 2
         if pairs < 2 * len(self.trunks):
             raise ValueError(f"rtp_last_port: {pairs} port pairs are too few for the trunks; raise it")
-        if pairs < self.max_calls:
-            raise ValueError(
-                f"rtp_last_port: {pairs} port pairs cannot carry max_calls = {self.max_calls}; raise it"
-            )
 
 
 def _span(name: str, value: float, low: float, high: float) -> None:
