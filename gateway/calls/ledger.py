@@ -109,9 +109,7 @@ class CallLedger:
         """The first packet of a reply was sent; returns the turn's timings when there was a turn to time."""
         if reply.turn is None or reply.first or reply.turn.number == 0 or reply.turn.dtmf:
             return None
-        timings = TurnTimings(
-            reply.turn.number, self._listening, reply.stamps, at, filled=not reply.voiced
-        )
+        timings = TurnTimings(reply.turn.number, self._listening, reply.stamps, at, filled=not reply.voiced)
         if turn := self._find(reply.turn.number):
             turn.timings = timings
         return timings

@@ -60,9 +60,7 @@ def interrupt(floor: Floor, event: SpeechStarted, now: float) -> None:
         floor.open_turn(Phase.HEARING, now)
 
 
-def _had_not_finished(
-    floor: Floor, turn: CallerTurn, reply: ReplyState | None, event: SpeechStarted
-) -> bool:
+def _had_not_finished(floor: Floor, turn: CallerTurn, reply: ReplyState | None, event: SpeechStarted) -> bool:
     """Whether the caller only goes on with the turn that we took for finished."""
     if reply is None:
         return True
