@@ -14,6 +14,7 @@ class SipPlayout:
         self._bus = bus
         self._leg = leg
         self._open = True
+        self._sent = 0
 
     def write(self, pcm: Pcm, reply: int) -> int:
         """Queue samples at the leg's rate; returns how many were taken."""
@@ -31,11 +32,11 @@ class SipPlayout:
 
     def clear(self) -> int:
         """Fall silent at once; returns the samples of the current reply that were really sent."""
-        return int(self._bus.clear(self._leg)[1]) if self._open else 0
+        return int(self._bus.clear(self._leg)[1]) if self._open else self._sent
 
     def position(self) -> int:
         """Samples of the current reply sent so far."""
-        return int(self._bus.position(self._leg)[1]) if self._open else 0
+        return int(self._bus.position(self._leg)[1]) if self._open else self._sent
 
     def duck(self, gain: float, ramp_ms: int = 20) -> None:
         """Scale what is being played, 0..1; 1 restores it."""
@@ -43,5 +44,10 @@ class SipPlayout:
             self._bus.duck(self._leg, gain, ramp_ms)
 
     def shut(self) -> None:
-        """The leg is over: its number on the bus may soon be somebody else's."""
-        self._open = False
+        """The leg is over: its number on the bus may soon be somebody else's.
+
+        How much of the current reply was sent stays known: whoever hung up in the middle of it heard so much.
+        """
+        if self._open:
+            self._sent = int(self._bus.clear(self._leg)[1])
+            self._open = False

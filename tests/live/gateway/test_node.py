@@ -175,6 +175,15 @@ def test_a_changed_dialplan_counts_for_the_next_call_and_a_broken_one_for_none(
     node.logged("dialplan read again")
 
 
+def test_who_hangs_up_in_the_middle_of_a_reply_heard_its_beginning(node: Node, tmp_path: Path) -> None:
+    audio = speech(tmp_path, "check-number-dial-again", room=3.0)
+    with Sipp(CallPlan(node.target, "echo", "3008", audio=audio, hold_s=4.4)) as sipp:
+        assert sipp.wait().answered == 1
+    (turn,) = node.records("3008")[0]["turns"]
+    assert turn["interrupted"] and turn["heard"]
+    assert turn["reply"].startswith(turn["heard"]) and turn["heard"] != turn["reply"]
+
+
 def _refused_with(node: Node, trace: Path) -> str:
     with Sipp(CallPlan(node.target, "echo", "3007", hold_s=1.0), trace_messages=trace) as sipp:
         assert sipp.wait().refused == 1
