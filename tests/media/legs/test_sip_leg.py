@@ -316,7 +316,9 @@ def test_the_playout_is_silent_once_the_leg_is_over() -> None:
         assert (scene.leg.playout.clear(), scene.leg.playout.position()) == (160, 80)
         scene.leg.fact(GONE)
         assert scene.leg.playout.write(pcm, 1) == 0
-        assert (scene.leg.playout.clear(), scene.leg.playout.position()) == (160, 160), "what was sent stays known"
+        assert (scene.leg.playout.clear(), scene.leg.playout.position()) == (160, 160), (
+            "what was sent stays known"
+        )
         assert scene.bus.asked == ["write"]
 
     run(main)
