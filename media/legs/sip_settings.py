@@ -89,7 +89,8 @@ class TrunkSettings:
     srtp: Srtp = Srtp.OFF
     """Off, optional or mandatory."""
     outbound: bool = False
-    """Whether calls may be placed through it. Off, because a stolen dialplan pays premium numbers."""
+    """Whether calls may be placed through it. Off, because a stolen dialplan pays premium numbers. A trunk
+    without registrar and proxy reaches its own domain and sources only."""
     prefixes: tuple[str, ...] = ()
     """Beginnings of the numbers that may be dialled through it; () allows all, once `outbound` is on."""
 

@@ -54,6 +54,14 @@ def _port(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
+def _is_peer(trunk: TrunkSettings, host: str) -> bool:
+    """Whether the host is the trunk's domain or lies in its networks; a name is not looked up for that."""
+    if host.lower() == trunk.domain.lower() != "":
+        return True
+    address = "127.0.0.1" if host.lower() == "localhost" else host
+    return TrunkTable((trunk,)).match(address) is not None
+
+
 def dial_refusal(trunk: TrunkSettings, uri: str) -> str:
     """Why this URI may not be dialled through the trunk, in an operator's words; "" when it may."""
     if not trunk.outbound:
@@ -64,6 +72,9 @@ def dial_refusal(trunk: TrunkSettings, uri: str) -> str:
     if any(c in uri for c in '\r\n<>" \t') or not uri.isascii():
         return "the URI holds characters that SIP does not allow"
     number = rest.partition("@")[0] if "@" in rest else ""
+    host = split_host(rest.rpartition("@")[2].partition(";")[0].partition("?")[0])[0]
+    if not (trunk.registrar or trunk.proxy) and not _is_peer(trunk, host):
+        return f"trunk {trunk.name} reaches its own sources only, not {host}; name a trunk that leads there"
     if trunk.prefixes and not number.startswith(trunk.prefixes):
         return f"trunk {trunk.name} may only dial numbers beginning with {', '.join(trunk.prefixes)}"
     return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,19 +52,28 @@ def test_trunks_are_found_by_name() -> None:
     assert TABLE.named("nobody") is None
 
 
+HOME = TrunkSettings(name="t", outbound=True, domain="h")
+LOCAL = TrunkSettings(name="t", outbound=True, sources=("127.0.0.0/8",))
+
+
 @pytest.mark.parametrize(
     ("trunk", "uri", "refusal"),
     [
         (TrunkSettings(name="t"), "sip:1@h", "may not place calls"),
-        (TrunkSettings(name="t", outbound=True), "sip:1@h", ""),
-        (TrunkSettings(name="t", outbound=True), "sips:1@h:5061", ""),
-        (TrunkSettings(name="t", outbound=True), "tel:+4930", "no SIP URI"),
-        (TrunkSettings(name="t", outbound=True), "sip:", "no SIP URI"),
-        (TrunkSettings(name="t", outbound=True), "sip:1@h\r\nVia: x", "characters"),
-        (TrunkSettings(name="t", outbound=True), "sip:1@h>", "characters"),
-        (TrunkSettings(name="t", outbound=True, prefixes=("+49",)), "sip:+4930@h", ""),
-        (TrunkSettings(name="t", outbound=True, prefixes=("+49",)), "sip:+1900@h", "beginning with"),
-        (TrunkSettings(name="t", outbound=True, prefixes=("+49",)), "sip:h", "beginning with"),
+        (HOME, "sip:1@h", ""),
+        (HOME, "sips:1@H:5061;transport=tls", ""),
+        (HOME, "tel:+4930", "no SIP URI"),
+        (HOME, "sip:", "no SIP URI"),
+        (HOME, "sip:1@h\r\nVia: x", "characters"),
+        (HOME, "sip:1@h>", "characters"),
+        (replace(HOME, prefixes=("+49",)), "sip:+4930@h", ""),
+        (replace(HOME, prefixes=("+49",)), "sip:+1900@h", "beginning with"),
+        (replace(HOME, prefixes=("+49",)), "sip:h", "beginning with"),
+        (LOCAL, "sip:1@127.0.0.1:5070", ""),
+        (LOCAL, "sip:1@localhost", ""),
+        (LOCAL, "sip:1900@carrier.example", "own sources only"),
+        (LOCAL, "sip:1900@192.0.2.1", "own sources only"),
+        (replace(LOCAL, proxy="sip:127.0.0.1"), "sip:1@anywhere.example", ""),
     ],
 )
 def test_what_may_be_dialled(trunk: TrunkSettings, uri: str, refusal: str) -> None:
