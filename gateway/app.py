@@ -13,8 +13,9 @@ from typing import TypeVar
 import structlog
 
 from engines import registry as engine_registry
-from engines.base import AsrOptions, Tts, TtsOptions
+from engines.base import Asr, AsrOptions, Tts, TtsOptions
 from engines.speech_cache import SpeechCache
+from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
 from gateway.api.app import create_api
 from gateway.api.parts import ApiParts, Readiness, RecordFiles
@@ -27,6 +28,7 @@ from gateway.dialplan_watch import DialplanWatcher
 from gateway.errors import PartFailed
 from gateway.live_calls import LiveCalls
 from gateway.logs import start_logs
+from gateway.metered import MeteredAgent, MeteredAsr, MeteredTts
 from gateway.metrics import Metrics
 from gateway.observers import MetricsObserver
 from gateway.prompts import Prompter
@@ -110,17 +112,19 @@ class Offhook:
         self._closing.push_async_callback(tts.aclose)
         await asyncio.gather(asr.warm_up(), tts.warm_up())
         self._voice: Tts = tts
-        self._cache = SpeechCache(tts, chosen.tts.cache)
+        self._recogniser: Asr = asr
+        done = self.metrics.engines.done
+        self._cache = SpeechCache(MeteredTts(tts, done), chosen.tts.cache)
         session = chosen.session
         spoken = TtsOptions(USUAL_RATE, session.voice, session.language, session.speed)
         self.prompter = Prompter(self._cache, spoken, session.phrases, chosen.agents)
         self._closing.push_async_callback(self.prompter.aclose)
-        return Engines(asr, self._cache)
+        return Engines(MeteredAsr(asr, done), self._cache)
 
     def _desk(self) -> Desk:
         config = self.config
         parts = CallParts(
-            agent=self.agents.create,
+            agent=self._agent,
             engines=self.engines,
             session=config.session,
             observers=(MetricsObserver(self.metrics), self.live, self.keeper, *self._observers),
@@ -135,6 +139,9 @@ class Offhook:
             retry_after=config.limits.retry_after,
             wrap=self._tape if config.node.recordings else None,
         )
+
+    def _agent(self, name: str) -> Agent:
+        return MeteredAgent(self.agents.create(name), self.metrics.engines.done)
 
     def _dialplan_read(self, ok: bool) -> None:
         self.metrics.dialplan_reloaded(ok)
@@ -172,7 +179,7 @@ class Offhook:
         self.metrics.watch_gauges(
             "speech_cache", "Prompts kept, and how often they served", self._cache.stats
         )
-        for kind, engine in (("asr", self.engines.asr), ("tts", self._voice)):
+        for kind, engine in (("asr", self._recogniser), ("tts", self._voice)):
             if (stats := getattr(engine, "stats", None)) is not None:
                 self.metrics.watch_gauges(f"{kind}_engine", f"Counts of the {kind} engine", stats)
 
@@ -188,7 +195,7 @@ class Offhook:
 
     async def _asr_ready(self) -> None:
         session = self.config.session
-        stream = self.engines.asr.stream(AsrOptions(session.language, USUAL_RATE))
+        stream = self._recogniser.stream(AsrOptions(session.language, USUAL_RATE))
         await stream.aclose()
 
     async def _tts_ready(self) -> None:

@@ -79,6 +79,9 @@ def test_an_echo_call_is_heard_shown_measured_and_recorded(
         total, abs=0.005
     )
     assert 0.2 < total < 3.0
+    for kind, engine in (("asr", "moonshine"), ("agent", "echo"), ("tts", "hibari")):
+        name = f'offhook_engine_requests_total{{engine="{engine}",kind="{kind}",outcome="ok"}}'
+        assert metrics[name] >= 1, name
 
 
 def test_the_dialplan_says_announces_and_hangs_up(node: Node, listener: Listener, tmp_path: Path) -> None:
