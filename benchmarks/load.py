@@ -57,6 +57,8 @@ class Steady:
     """Outgoing streams seen."""
     out_lost: int
     """Sequence numbers missing in outgoing streams."""
+    caller_lost: int
+    """Sequence numbers missing in the callers' streams."""
     generator_percent: float
     """Of one core, of SIPp."""
 
@@ -142,6 +144,7 @@ def _judge(
         caller_gaps_ms=all_gaps(callers),
         streams=len(outgoing),
         out_lost=sum(stream.lost() for stream in outgoing),
+        caller_lost=sum(stream.lost() for stream in callers),
         generator_percent=generator,
     )
 

@@ -27,8 +27,8 @@ _PTIME_MS = 20.0
 _GAP_LIMIT_MS = 2.0
 _CPU_LIMITS = {"webrtc": 0.20, "silero": 0.30, "both": 0.30}
 """Per cent of a core per call."""
-_LOSSES = ("skipped", "bus_dropped", "bus_jb_lost", "bus_jb_discarded", "bus_late")
-"""Frames that never reached the listener: not read in time, missing on the wire, thrown away, too late."""
+_LOSSES = ("skipped", "bus_dropped", "bus_jb_discarded", "bus_late")
+"""Frames that never reached the listener: not read in time, thrown away, too late."""
 _COLUMNS = ("arm", "calls", "talking", "CPU %/call", "CPU %", "RSS MiB", "frames lost", "concealed", "out lost",
             "gap p50 ms", "gap p99 ms", "gap max ms", "caller gap p99 ms", "SIPp CPU %")  # fmt: skip
 
@@ -61,6 +61,7 @@ def measure_ours(vad: str, calls: int, load: Load) -> Point:
         steady = run_load(ours, node.pid, look=lambda: looks.append(node.ask("stats")))
     losses = {name: int(looks[1][name] - looks[0][name]) for name in _LOSSES}
     concealed = int(looks[1]["lost"] - looks[0]["lost"])
+    losses["wire"] = steady.caller_lost
     return Point(f"offhook {vad}", calls, steady, sum(losses.values()), losses, concealed)
 
 

@@ -80,7 +80,7 @@ def during_speech(calls: int, stall_s: float, audio: Path) -> dict[str, int]:
                 time.sleep(1.0)
             after = node.ask("stats")
             sipp.wait()
-    names = ("heard", "lost", "skipped", "bus_dropped", "bus_jb_lost", "bus_jb_discarded", "bus_late")
+    names = ("heard", "lost", "skipped", "bus_dropped", "bus_jb_discarded", "bus_late")
     return {name: int(after[name] - before[name]) for name in names}
 
 
