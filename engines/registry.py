@@ -30,6 +30,8 @@ class Entry:
     """What pip must install for it."""
 
 
+_RIVA = "nvidia-riva-client grpcio-health-checking grpcio-reflection"
+
 ASR: dict[str, Entry] = {
     "moonshine": Entry(
         "engines.embedded.moonshine",
@@ -37,6 +39,7 @@ ASR: dict[str, Entry] = {
         "MoonshineSettings",
         "onnxruntime moonshine-voice==0.1.0 soxr",
     ),
+    "riva": Entry("engines.riva.client_asr", "RivaAsr", "RivaAsrSettings", _RIVA),
 }
 """Recognisers."""
 
@@ -47,6 +50,7 @@ TTS: dict[str, Entry] = {
         "HibariSettings",
         "onnxruntime hibari-tts==0.2.1 soxr",
     ),
+    "riva": Entry("engines.riva.client_tts", "RivaTts", "RivaTtsSettings", _RIVA),
 }
 """Voices."""
 

@@ -11,7 +11,7 @@ from engines.riva.asr_reply import Manner, alternative, joined, shifted, streami
 from engines.riva.asr_request import AsrAsk, Bench, read_config, read_pause
 from engines.riva.asr_session import AsrSession, Heard, Piece
 from engines.riva.dialect import DIALECT, VERSION
-from engines.riva.door import Door, send
+from engines.riva.door import Door, receive, send
 from engines.riva.endpointing import EndpointSettings, LevelJudge, VoiceJudge
 from engines.riva.limits import WireLimits
 from engines.riva.refusal import Refused
@@ -120,14 +120,14 @@ class _Incoming:
 
     async def first(self) -> Message:
         """The one with the configuration. Raises `Refused`."""
-        request = await self._next()
+        request = await receive(self._requests, self._idle)
         if request is None or request.WhichOneof("streaming_request") != "streaming_config":
             raise Refused("streaming_config: must come first")
         return request
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """Sound and pauses, to the end of the client's side. Raises `Refused`."""
-        while (request := await self._next()) is not None:
+        while (request := await receive(self._requests, self._idle)) is not None:
             match request.WhichOneof("streaming_request"):
                 case "audio_content":
                     yield request.audio_content
@@ -136,14 +136,6 @@ class _Incoming:
             paused = read_pause(request)
             if paused is not None:
                 yield paused
-
-    async def _next(self) -> Message | None:
-        try:
-            async with asyncio.timeout(self._idle):
-                return await anext(self._requests, None)
-        except TimeoutError:
-            told = f"nothing was sent for {self._idle:g} s"
-            raise Refused(told, Status.DEADLINE_EXCEEDED) from None
 
 
 async def _sliced(audio: bytes) -> AsyncIterator[Piece]:

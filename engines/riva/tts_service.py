@@ -11,7 +11,7 @@ import numpy as np
 
 from engines.base import EngineTimeout, SpeechChunk, Tts
 from engines.riva.dialect import DIALECT, VERSION
-from engines.riva.door import Door, send
+from engines.riva.door import Door, receive, send
 from engines.riva.limits import WireLimits
 from engines.riva.refusal import Refused
 from engines.riva.tts_request import TtsAsk, read_request
@@ -66,7 +66,7 @@ class TtsService:
         async with self._door.serving(context, "SynthesizeOnline"):
             incoming = aiter(requests)
             said = 0.0
-            while (request := await self._next(incoming)) is not None:
+            while (request := await receive(incoming, self._limits.idle_seconds)) is not None:
                 said += await self._speak(request, context, said)
 
     async def GetRivaSynthesisConfig(self, request: Message, context: Any) -> Message | None:
@@ -123,14 +123,6 @@ class TtsService:
         finally:
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
-
-    async def _next(self, requests: AsyncIterator[Message]) -> Message | None:
-        seconds = self._limits.idle_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                return await anext(requests, None)
-        except TimeoutError:
-            raise Refused(f"nothing was sent for {seconds:g} s", Status.DEADLINE_EXCEEDED) from None
 
     def _ready(self) -> Tts:
         if self._engine is None:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from riva.client.proto import (  # type: ignore[import-untyped]
@@ -35,6 +36,7 @@ HEALTH_SERVICE: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 __all__ = [
     "ASR_SERVICE",
+    "DecodeError",
     "HEALTH_SERVICE",
     "TTS_SERVICE",
     "Message",

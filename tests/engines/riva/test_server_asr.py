@@ -295,7 +295,11 @@ def test_garbage_in_place_of_a_message_is_refused() -> None:
         async with node() as made, grpc.aio.insecure_channel(made.address) as channel:
             raw = channel.stream_stream("/nvidia.riva.asr.RivaSpeechRecognition/StreamingRecognize")
             code, _ = await status(raw(every(b"\xff\xff\xff garbage")))
-            assert code in (Status.INTERNAL, Status.UNKNOWN, Status.INVALID_ARGUMENT)
+            assert code is Status.INVALID_ARGUMENT
+            later = raw(every(opening().SerializeToString(), b"\xff\xff\xff garbage"))
+            assert (await status(later))[0] is Status.INVALID_ARGUMENT
+            whole = channel.unary_unary("/nvidia.riva.asr.RivaSpeechRecognition/Recognize")
+            assert (await status(whole(b"\xff\xff\xff garbage")))[0] is Status.UNKNOWN
             unknown = channel.unary_unary("/nvidia.riva.asr.RivaSpeechRecognition/Guess")
             assert (await status(unknown(b"")))[0] is Status.UNIMPLEMENTED
             stub = asr_grpc.RivaSpeechRecognitionStub(channel)
