@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tempfile
 import wave
 from dataclasses import replace
@@ -81,9 +82,7 @@ async def _call(console: Console, folder: Path, out: Path) -> CallRecord:
         )
         counts = await asyncio.to_thread(_dial, said, f"127.0.0.1:{port}")
         if counts.failed or not counts.answered:
-            raise DemoFailed(
-                f"SIPp's call did not go through: {'; '.join(counts.errors) or counts}; try `offhook doctor`"
-            )
+            raise DemoFailed(why(counts))
         try:
             async with asyncio.timeout(_RECORD_WAIT):
                 await last.arrived.wait()
@@ -93,6 +92,17 @@ async def _call(console: Console, folder: Path, out: Path) -> CallRecord:
         await node.aclose()
     assert last.record is not None
     return last.record
+
+
+def why(counts: CallCounts) -> str:
+    """Why SIPp's call did not go through, and the cure."""
+    told = "\n".join(counts.errors)
+    answer = re.search(r"SIP/2\.0 [3-6]\d\d [^\r\n]*", told)
+    if answer is not None:
+        cause = f"Offhook refused SIPp's call with {answer[0]!r}"
+    else:
+        cause = f"SIPp's call did not go through: {told or counts}"
+    return f"{cause}; `offhook doctor` finds out whether RTP ports, engines or the network are to blame"
 
 
 def _config(out: Path) -> Config:

@@ -36,7 +36,7 @@ from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper
 from gateway.route_run import USUAL_RATE, CallParts
 from gateway.stall_probe import StallProbe
-from media.legs.base import Leg
+from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
 from media.legs.sip_settings import SipTransport
@@ -88,8 +88,7 @@ class Offhook:
         self.reception = Reception(self._desk())
         self._closing.push_async_callback(self.reception.aclose)
         self.sip = SipEndpoint(config.sip_endpoint(), self.reception.take, open_detector(config.vad), loop)
-        await self.sip.start()
-        self._closing.push_async_callback(self.sip.aclose)
+        await self._start_sip()
         await self._start_api()
         self._watch()
         self.prompter.prepare(self.dialplan.plan)
@@ -163,6 +162,17 @@ class Offhook:
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)
         await self.api.start()
         self._closing.push_async_callback(self.api.aclose)
+
+    async def _start_sip(self) -> None:
+        try:
+            await self.sip.start()
+        except LegError as error:
+            sip = self.config.sip
+            ports = (("udp", sip.udp_port), ("tcp", sip.tcp_port), ("tls", sip.tls_port))
+            wanted = ", ".join(f"{name} port {port}" for name, port in ports if port > 0) or "free ports"
+            cure = "`offhook doctor` says which part cannot be had, and the cure"
+            raise PartFailed(f"{error.detail} (on {sip.host}, {wanted}); {cure}") from None
+        self._closing.push_async_callback(self.sip.aclose)
 
     def _watch(self) -> None:
         """What runs beside the calls and looks at them."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from callers.sipp import CallCounts
 from callers.speech import write_wav
 
 pytest.importorskip("pjsua2", reason="the native wheel is built by make setup")
 
-from demo.play import PROMPTS, judge, run, track
+from demo.play import PROMPTS, judge, run, track, why
 from gateway.calls.record import CallRecord, TurnRecord
 from media.legs.base import Direction, Parties
 from tests.fakes.timings import timed_turn
@@ -52,6 +53,18 @@ def test_the_track_leaves_room_for_each_answer() -> None:
 def test_any_folder_of_recordings_will_do(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.full(8000, 1000, np.int16))
     assert [spoken.prompt.name for spoken in track(tmp_path).spoken] == ["a"]
+
+
+def test_a_refusal_is_told_by_its_status_line() -> None:
+    told = why(
+        CallCounts(begun=1, failed=1, errors=("received 'SIP/2.0 500 Server Internal Error\r\nVia: x",))
+    )
+    assert told.startswith(
+        "Offhook refused SIPp's call with 'SIP/2.0 500 Server Internal Error'; `offhook doctor`"
+    )
+    assert why(CallCounts(errors=("no route to host",))).startswith(
+        "SIPp's call did not go through: no route"
+    )
 
 
 @pytest.mark.parametrize(("answered", "code"), [(2, 0), (1, 1), (0, 1)])

@@ -81,7 +81,7 @@ def test_offhook_call_speaks_listens_and_records(node: Node, listener: Listener,
     tape = tmp_path / "new" / "out.wav"
     wav = SPEECH / f"{SAID}.wav"
     uri = f"sip:echo@{node.target}"
-    done = offhook("call", uri, "--play", str(wav), "--record", str(tape), "--seconds", "9")
+    done = offhook("call", uri, "--play", str(wav), "--record", str(tape), "--seconds", "7")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("answered, PCMU")
@@ -108,6 +108,19 @@ def test_offhook_call_tells_a_refusal_by_its_exit_code(node: Node) -> None:
     done = offhook("call", f"sip:nobody@{node.target}", "--seconds", "5")
     assert done.returncode == 1
     assert "over: not_answered (404)" in done.stdout
+
+
+def test_a_node_that_cannot_have_its_ports_says_so_and_stops(node: Node, tmp_path: Path) -> None:
+    config = tmp_path / "offhook.yaml"
+    for settings, told in (
+        ({"sip": {"udp_port": node.sip_port}, "api": {"port": 0}}, f"udp port {node.sip_port}"),
+        ({"sip": {"udp_port": 0}, "api": {"port": int(node.api.rpartition(":")[2])}}, "api.port"),
+    ):
+        config.write_text(yaml.safe_dump({**settings, "node": {"record_dir": str(tmp_path)}}))
+        done = offhook("up", config=config)
+        assert done.returncode == 2, done.stderr
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith("offhook: ") and told in last, done.stderr
 
 
 def test_doctor_is_content_with_a_healthy_machine(tmp_path: Path) -> None:

@@ -85,10 +85,10 @@ def test_an_echo_call_is_heard_shown_measured_and_recorded(
 
 
 def test_the_dialplan_says_announces_and_hangs_up(node: Node, listener: Listener, tmp_path: Path) -> None:
-    audio = speech(tmp_path, "confbridge-invalid", lead=4.5, room=4.5)
+    audio = speech(tmp_path, "confbridge-invalid", lead=3.9, room=4.0)
     trace = tmp_path / "messages"
     with ExitStack() as both:
-        desk = both.enter_context(Sipp(CallPlan(node.target, "1000", "3002", audio=audio, hold_s=11.0)))
+        desk = both.enter_context(Sipp(CallPlan(node.target, "1000", "3002", audio=audio, hold_s=9.8)))
         notice = both.enter_context(
             Sipp(CallPlan(node.target, "1001", "3003", hold_s=9.0), trace_messages=trace)
         )
