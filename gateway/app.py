@@ -33,7 +33,7 @@ from gateway.metrics import Metrics
 from gateway.observers import MetricsObserver
 from gateway.prompts import Prompter
 from gateway.reception import Desk, Reception
-from gateway.record_keeper import RecordKeeper
+from gateway.record_keeper import RecordKeeper, open_folder
 from gateway.route_run import USUAL_RATE, CallParts
 from gateway.stall_probe import StallProbe
 from media.legs.base import Leg, LegError
@@ -81,6 +81,7 @@ class Offhook:
         self.engines = await self._open_engines()
         self.calls = CallRegistry(config.limits)
         self.live = LiveCalls(loop.time)
+        await self._open_records()
         self.keeper = RecordKeeper(config.node.record_dir)
         self._closing.push_async_callback(self.keeper.flush)
         self.tapes = TapeDisk()
@@ -162,6 +163,14 @@ class Offhook:
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)
         await self.api.start()
         self._closing.push_async_callback(self.api.aclose)
+
+    async def _open_records(self) -> None:
+        folder = self.config.node.record_dir
+        try:
+            await asyncio.to_thread(open_folder, folder)
+        except OSError as error:
+            cure = "set node.record_dir, or give this user the right to write there"
+            raise PartFailed(f"records cannot be written to {folder}: {error.strerror}; {cure}") from None
 
     async def _start_sip(self) -> None:
         try:

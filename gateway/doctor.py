@@ -6,7 +6,6 @@ import asyncio
 import math
 import shutil
 import socket
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from gateway.dialplan import BUILT_IN, Dialplan
 from gateway.errors import GatewayError
 from gateway.known_sentence import SPOKEN, understood
 from gateway.logs import LogSettings, start_logs
+from gateway.record_keeper import open_folder
 from media.frame import AudioFrame, Pcm, frame_samples
 from media.legs.base import LegError
 from media.vad import open_detector
@@ -137,9 +137,7 @@ async def _ports(patient: Patient) -> str:
 async def _files(patient: Patient) -> str:
     folder = patient.config.node.record_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        open_folder(folder)
     except OSError as error:
         cure = "set node.record_dir, or give this user the right to write there"
         raise Unwell(f"{folder} cannot be written: {error.strerror}", cure) from None

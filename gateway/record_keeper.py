@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,13 @@ log = structlog.get_logger(__name__)
 
 JOURNAL = "calls.jsonl"
 """All records of the folder, one JSON object a line, in the order in which the calls ended."""
+
+
+def open_folder(folder: Path) -> None:
+    """Make sure that records can be written there. A folder made here is its owner's alone. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 class RecordKeeper(SilentObserver):
@@ -48,7 +56,7 @@ class RecordKeeper(SilentObserver):
             log.error("record not written", why=error.strerror, folder=str(self._folder))
 
     def _write(self, call_id: str, line: str) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         staged = self._folder / f".{call_id}.json"
         staged.write_text(json.dumps(json.loads(line), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         os.replace(staged, self._folder / f"{call_id}.json")

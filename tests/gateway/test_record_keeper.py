@@ -33,6 +33,7 @@ def test_each_call_has_its_file_and_all_stand_in_the_journal_in_order(tmp_path: 
     kept = (folder / "call-7.json").read_text(encoding="utf-8")
     assert json.loads(kept) == lines[7] and "Grüß Gott" in kept
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
+    assert folder.stat().st_mode & 0o077 == 0, "what callers said is nobody else's business"
 
 
 def test_a_disk_that_takes_nothing_is_counted_and_harms_nobody(tmp_path: Path) -> None:

@@ -110,13 +110,14 @@ def test_offhook_call_tells_a_refusal_by_its_exit_code(node: Node) -> None:
     assert "over: not_answered (404)" in done.stdout
 
 
-def test_a_node_that_cannot_have_its_ports_says_so_and_stops(node: Node, tmp_path: Path) -> None:
+def test_a_node_that_cannot_have_its_ports_or_its_folder_says_so(node: Node, tmp_path: Path) -> None:
     config = tmp_path / "offhook.yaml"
     for settings, told in (
         ({"sip": {"udp_port": node.sip_port}, "api": {"port": 0}}, f"udp port {node.sip_port}"),
         ({"sip": {"udp_port": 0}, "api": {"port": int(node.api.rpartition(":")[2])}}, "api.port"),
+        ({"sip": {"udp_port": 0}, "node": {"record_dir": str(config)}}, "node.record_dir"),
     ):
-        config.write_text(yaml.safe_dump({**settings, "node": {"record_dir": str(tmp_path)}}))
+        config.write_text(yaml.safe_dump({"node": {"record_dir": str(tmp_path)}, **settings}))
         done = offhook("up", config=config)
         assert done.returncode == 2, done.stderr
         last = done.stderr.strip().splitlines()[-1]
