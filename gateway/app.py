@@ -74,6 +74,7 @@ class Offhook:
         config = self.config
         loop = asyncio.get_running_loop()
         self.metrics = Metrics()
+        await self._open_records()
         self.agents = AgentRegistry(config.agents)
         self._closing.push_async_callback(self.agents.aclose)
         self.dialplan = DialplanWatcher(config.dialplan, self.agents.names, self._dialplan_read)
@@ -81,7 +82,6 @@ class Offhook:
         self.engines = await self._open_engines()
         self.calls = CallRegistry(config.limits)
         self.live = LiveCalls(loop.time)
-        await self._open_records()
         self.keeper = RecordKeeper(config.node.record_dir)
         self._closing.push_async_callback(self.keeper.flush)
         self.tapes = TapeDisk()

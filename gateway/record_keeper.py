@@ -20,7 +20,7 @@ JOURNAL = "calls.jsonl"
 
 
 def open_folder(folder: Path) -> None:
-    """Make sure that records can be written there. A folder made here is its owner's alone. Raises `OSError`."""
+    """Make sure that records can be written. A folder made here is its owner's alone. Raises `OSError`."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryFile(dir=folder):
         pass

@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,14 +113,27 @@ def test_offhook_call_tells_a_refusal_by_its_exit_code(node: Node) -> None:
 
 
 def test_a_node_that_cannot_have_its_ports_or_its_folder_says_so(node: Node, tmp_path: Path) -> None:
-    config = tmp_path / "offhook.yaml"
-    for settings, told in (
-        ({"sip": {"udp_port": node.sip_port}, "api": {"port": 0}}, f"udp port {node.sip_port}"),
-        ({"sip": {"udp_port": 0}, "api": {"port": int(node.api.rpartition(":")[2])}}, "api.port"),
-        ({"sip": {"udp_port": 0}, "node": {"record_dir": str(config)}}, "node.record_dir"),
-    ):
-        config.write_text(yaml.safe_dump({"node": {"record_dir": str(tmp_path)}, **settings}))
-        done = offhook("up", config=config)
+    (tmp_path / "file").touch()
+    api_port = int(node.api.rpartition(":")[2])
+    records = {"record_dir": str(tmp_path)}
+    cases: dict[str, dict[str, Any]] = {
+        f"udp port {node.sip_port}": {
+            "sip": {"udp_port": node.sip_port},
+            "api": {"port": 0},
+            "node": records,
+        },
+        "api.port": {"sip": {"udp_port": 0}, "api": {"port": api_port}, "node": records},
+        "node.record_dir": {"sip": {"udp_port": 0}, "node": {"record_dir": str(tmp_path / "file")}},
+    }
+
+    def start(number: int, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        config = tmp_path / f"{number}.yaml"
+        config.write_text(yaml.safe_dump(settings))
+        return offhook("up", config=config)
+
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(start, range(len(cases)), cases.values()))
+    for told, done in zip(cases, results, strict=True):
         assert done.returncode == 2, done.stderr
         last = done.stderr.strip().splitlines()[-1]
         assert last.startswith("offhook: ") and told in last, done.stderr
