@@ -25,9 +25,7 @@ from types import TracebackType
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
-# Answers to a CANCEL that came too late may still be under way when we say BYE.
-_LATE_CANCEL = """  <recv response="481" optional="true" response_txn="cancel"/>
-  <recv response="200" optional="true" response_txn="cancel"/>"""
+_TRANSACTION = re.compile(r' (start|response|ack)_txn="\w+"')
 _MARGIN = 20.0
 _KILL_AFTER = 5.0
 _FOREVER = -1
@@ -136,13 +134,13 @@ def render(plan: CallPlan) -> str:
     """The scenario of a plan as XML."""
     text = (SCENARIOS / f"{plan.scenario}.xml").read_text(encoding="utf-8")
     text = re.sub(r"\{\{reinvite:(\w+) (\d+) (\w+)\}\}", _reinvite, text)
-    while match := re.search(r"\{\{part:(\w+)\}\}", text):
-        text = text.replace(match[0], _part(match[1]))
+    while match := re.search(r"\{\{(part|plain):(\w+)\}\}", text):
+        part = _part(match[2])
+        text = text.replace(match[0], _TRANSACTION.sub("", part) if match[1] == "plain" else part)
     values = {
         "called": plan.called,
         "caller": plan.caller,
         "play": _play(plan),
-        "late_cancel": _LATE_CANCEL if plan.scenario == "churn" else "",
         "hold_ms": str(round(plan.hold_s * 1000)),
         "before_ms": str(round(plan.before_s * 1000)),
         "held_ms": str(round(plan.held_s * 1000)),
