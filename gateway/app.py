@@ -189,18 +189,15 @@ class Offhook:
         probe = StallProbe(self.metrics.loop_lag, self.config.stall)
         probe.start()
         self._closing.callback(probe.close)
-        self.metrics.watch_counters(
-            "lost_on_disk", "Sound and records that the disk did not take", self._lost_on_disk
-        )
-        watch = self.metrics.watch_counters
-        watch("sip_refusals", "SIP requests turned away", lambda: self.sip.refusals)
-        self.metrics.watch_gauges("media", "SIP endpoint and frame bus", self.sip.stats)
-        self.metrics.watch_gauges(
-            "speech_cache", "Prompts kept, and how often they served", self._cache.stats
-        )
+        counters, gauges = self.metrics.watch_counters, self.metrics.watch_gauges
+        counters("lost_on_disk", "Sound and records that the disk did not take", self._lost_on_disk)
+        counters("sip_refusals", "SIP requests turned away", lambda: self.sip.refusals)
+        gauges("media", "SIP endpoint and frame bus", self.sip.stats)
+        gauges("sip_registration", "Last answer of each trunk's registrar", lambda: self.sip.registrations)
+        gauges("speech_cache", "Prompts kept, and how often they served", self._cache.stats)
         for kind, engine in (("asr", self._recogniser), ("tts", self._voice)):
             if (stats := getattr(engine, "stats", None)) is not None:
-                self.metrics.watch_gauges(f"{kind}_engine", f"Counts of the {kind} engine", stats)
+                gauges(f"{kind}_engine", f"Counts of the {kind} engine", stats)
 
     def _lost_on_disk(self) -> dict[str, float]:
         return {"tape_blocks": self.tapes.dropped, "records": self.keeper.failures}
@@ -209,8 +206,7 @@ class Offhook:
         return {"sip": self._sip_ready, "asr": self._asr_ready, "tts": self._tts_ready, "room": self._room}
 
     async def _sip_ready(self) -> None:
-        if self.sip.counts()["callback_failures"] > 0 and not self.sip.ports:
-            raise PartFailed("the SIP thread has stopped; restart the node")
+        await self.sip.ping()
 
     async def _asr_ready(self) -> None:
         session = self.config.session

@@ -179,6 +179,8 @@ def dialplan_check(
     paths = files or list(settings.dialplan.files)
     plan = _run(lambda: Dialplan.load(paths or _built_in(), frozenset(settings.agents)))
     typer.echo(f"good: {len(plan.routes)} routes")
+    if plan.skipped:
+        typer.echo(f"left out, because their agents are not configured: {', '.join(plan.skipped)}")
 
 
 @dialplan_app.command("route")

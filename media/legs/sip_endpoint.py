@@ -101,6 +101,10 @@ class SipEndpoint:
         await self._thread.run(lambda: self._machine.dial(uri, settings, caller, placed))
         return made[0]  # `run` comes back through the same queue as `add`, and after it
 
+    async def ping(self) -> None:
+        """Return once the SIP thread has done something for us: it is alive and takes commands."""
+        await self._thread.run(lambda: None)
+
     @property
     def ports(self) -> dict[SipTransport, int]:
         """Ports really bound, by transport."""

@@ -120,6 +120,16 @@ def test_the_built_in_plan_serves_echo_and_chat_when_they_exist() -> None:
     assert Dialplan.load([BUILT_IN], set()).routes == ()
 
 
+def test_the_examples_are_good_and_do_what_they_say() -> None:
+    plan = Dialplan.load([BUILT_IN.parent / "examples"], {"desk"})
+    assert plan.skipped == ()
+    assert plan.route(call("+49 30 1234 007")).name == "front-desk"
+    assert plan.route(call("1001", caller="+43 1 234")).name == "friends"
+    assert plan.route(call("1002")).actions[-1] == HangUpCall(22)
+    refusal = plan.route(call("1999", trunk="local")).refuses
+    assert refusal is not None and refusal.code == 480
+
+
 _words = st.sampled_from(
     ["routes", "name", "match", "actions", "called", "caller", "answer", "say", "reject", "agent", "play",
      "hangup", "ring", "optional", ":", "\n", "\n  - ", "\n    ", "{", "}", "[", "]", ",", "486", "*",
