@@ -11,8 +11,9 @@ from engines.riva.asr_reply import Manner, alternative, joined, shifted, streami
 from engines.riva.asr_request import AsrAsk, Bench, read_config, read_pause
 from engines.riva.asr_session import AsrSession, Heard, Piece
 from engines.riva.dialect import DIALECT, VERSION
-from engines.riva.door import Door, receive, send
+from engines.riva.door import Door, send
 from engines.riva.endpointing import EndpointSettings, LevelJudge, VoiceJudge
+from engines.riva.incoming import Incoming
 from engines.riva.limits import WireLimits
 from engines.riva.refusal import Refused
 from engines.riva.wire import Message, Status, asr_pb2
@@ -49,23 +50,19 @@ class AsrService:
     async def StreamingRecognize(self, requests: AsyncIterator[Message], context: Any) -> None:
         """Sound in, interims and finals out, until the client ends its side."""
         async with self._door.serving(context, "StreamingRecognize"):
-            incoming = _Incoming(requests, self._limits.idle_seconds)
-            first = await incoming.first()
-            ask = read_config(
-                first.streaming_config.config, first.streaming_config.interim_results, self._bench()
-            )
-            manner = _manner(ask)
+            with Incoming(requests, self._limits.idle_seconds) as incoming:
+                first = await _first(incoming)
+                streaming = first.streaming_config
+                ask = read_config(streaming.config, streaming.interim_results, self._bench())
+                manner = _manner(ask)
 
-            async def deliver(heard: Heard) -> None:
-                if _worth_telling(heard.transcript, ask):
-                    result = streaming_result(heard.transcript, manner, heard.begins, heard.processed)
-                    await send(
-                        context,
-                        asr_pb2.StreamingRecognizeResponse(results=[result], id=_id(first)),
-                        self._limits.unread_seconds,
-                    )
+                async def deliver(heard: Heard) -> None:
+                    if _worth_telling(heard.transcript, ask):
+                        result = streaming_result(heard.transcript, manner, heard.begins, heard.processed)
+                        answer = asr_pb2.StreamingRecognizeResponse(results=[result], id=_id(first))
+                        await send(context, answer, self._limits.unread_seconds)
 
-            await self._session(ask).run(incoming.pieces(), deliver)
+                await self._session(ask).run(_pieces(incoming), deliver)
 
     async def Recognize(self, request: Message, context: Any) -> Message | None:
         """A whole recording in, one result out."""
@@ -111,31 +108,26 @@ class AsrService:
         return AsrSession(self._engine, ask, self._limits, self._door.watch, self._judge)
 
 
-class _Incoming:
-    """A client's messages, checked for their order; silence of the client has its end."""
+async def _first(incoming: Incoming) -> Message:
+    """The message with the configuration. Raises `Refused`."""
+    request = await incoming.next()
+    if request is None or request.WhichOneof("streaming_request") != "streaming_config":
+        raise Refused("streaming_config: must come first")
+    return request
 
-    def __init__(self, requests: AsyncIterator[Message], idle_seconds: float) -> None:
-        self._requests = aiter(requests)
-        self._idle = idle_seconds
 
-    async def first(self) -> Message:
-        """The one with the configuration. Raises `Refused`."""
-        request = await receive(self._requests, self._idle)
-        if request is None or request.WhichOneof("streaming_request") != "streaming_config":
-            raise Refused("streaming_config: must come first")
-        return request
-
-    async def pieces(self) -> AsyncIterator[Piece]:
-        """Sound and pauses, to the end of the client's side. Raises `Refused`."""
-        while (request := await receive(self._requests, self._idle)) is not None:
-            match request.WhichOneof("streaming_request"):
-                case "audio_content":
-                    yield request.audio_content
-                case "streaming_config":
-                    raise Refused("streaming_config: may come once only")
-            paused = read_pause(request)
-            if paused is not None:
-                yield paused
+async def _pieces(incoming: Incoming) -> AsyncIterator[Piece]:
+    """Sound and pauses, to the end of the client's side. Raises `Refused`."""
+    while (request := await incoming.next()) is not None:
+        match request.WhichOneof("streaming_request"):
+            case "audio_content":
+                yield request.audio_content
+            case "streaming_config":
+                raise Refused("streaming_config: may come once only")
+            case _:
+                paused = read_pause(request)
+                if paused is not None:
+                    yield paused
 
 
 async def _sliced(audio: bytes) -> AsyncIterator[Piece]:

@@ -40,6 +40,8 @@ class Patience:
     """From the end to the final."""
     unsent: float
     """Of sound that the connection has not taken."""
+    gather: float = 0.0
+    """Of sound that may wait for more to share its message; pauses and ends send at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ class Utterance:
         self._frames.append(frame)
         seconds = len(frame.pcm) / frame.sample_rate
         self._unsent += seconds
-        self._news.set()
+        if self._unsent >= self._patience.gather:
+            self._news.set()
         if self._unsent > self._patience.unsent:
             self._fail(EngineTimeout(f"{self._unsent:.0f} s of sound were not taken"))
         elif self._patience.first and not self._heard and self._timer is None:
@@ -190,14 +193,14 @@ class Utterance:
         try:
             await call.write(asr_pb2.StreamingRecognizeRequest(streaming_config=course.config))
             while True:
+                self._news.clear()
                 while self._frames:
                     message = self._next_message(course)
                     if message is not None:
                         await call.write(message)
-                if self._ended:
+                if self._ended and not self._frames:
                     await call.done_writing()
                     return
-                self._news.clear()
                 await self._news.wait()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
             pass  # the call is over; whoever reads it learns why

@@ -12,11 +12,9 @@ import structlog
 from engines.base import EngineError
 from engines.riva.refusal import Refused, status_of
 from engines.riva.watch import WireWatch
-from engines.riva.wire import DecodeError, Message, Status, grpc
+from engines.riva.wire import Message, Status, grpc
 
 log = structlog.get_logger(__name__)
-
-_END = object()
 
 
 async def send(context: Any, message: Message, seconds: float) -> None:
@@ -26,18 +24,6 @@ async def send(context: Any, message: Message, seconds: float) -> None:
             await context.write(message)
     except TimeoutError:
         raise Refused(f"nothing was read for {seconds:g} s", Status.DEADLINE_EXCEEDED) from None
-
-
-async def receive(requests: AsyncIterator[Message], seconds: float) -> Message | None:
-    """The next message; None at the client's end. Raises `Refused` for silence and for what is no message."""
-    try:
-        async with asyncio.timeout(seconds):
-            request = await anext(requests, _END)
-    except TimeoutError:
-        raise Refused(f"nothing was sent for {seconds:g} s", Status.DEADLINE_EXCEEDED) from None
-    except DecodeError:
-        raise Refused("the request is no message of this service") from None
-    return None if request is _END else request
 
 
 class Door:

@@ -11,7 +11,8 @@ import numpy as np
 
 from engines.base import EngineTimeout, SpeechChunk, Tts
 from engines.riva.dialect import DIALECT, VERSION
-from engines.riva.door import Door, receive, send
+from engines.riva.door import Door, send
+from engines.riva.incoming import Incoming
 from engines.riva.limits import WireLimits
 from engines.riva.refusal import Refused
 from engines.riva.tts_request import TtsAsk, read_request
@@ -64,10 +65,10 @@ class TtsService:
     async def SynthesizeOnline(self, requests: AsyncIterator[Message], context: Any) -> None:
         """Speech as it comes, text after text; word times count from the first sample of the stream."""
         async with self._door.serving(context, "SynthesizeOnline"):
-            incoming = aiter(requests)
             said = 0.0
-            while (request := await receive(incoming, self._limits.idle_seconds)) is not None:
-                said += await self._speak(request, context, said)
+            with Incoming(requests, self._limits.idle_seconds) as incoming:
+                while (request := await incoming.next()) is not None:
+                    said += await self._speak(request, context, said)
 
     async def GetRivaSynthesisConfig(self, request: Message, context: Any) -> Message | None:
         """One entry for each voice, under the engine's name."""

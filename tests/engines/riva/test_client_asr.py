@@ -172,6 +172,25 @@ def test_options_and_encodings_reach_the_engine(encoding: str) -> None:
     with_worker(use, encoding=encoding)
 
 
+def test_sound_is_gathered_into_messages_and_a_pause_sends_the_rest() -> None:
+    async def use(made: Node, client: RivaAsr) -> None:
+        stream = client.stream(OPTIONS)
+        stream.start(1)
+        for number in range(29):
+            stream.push(frame(number))
+            await asyncio.sleep(0.001)
+        interim = await next_of(stream, lambda t: True)
+        assert interim.text == "Heard 25."
+        stream.pause()
+        assert (await next_of(stream, early)).text == "Heard 29."
+        stream.push(frame(29))
+        stream.end()
+        assert (await next_of(stream, final)).text == "Heard 30."
+        await stream.aclose()
+
+    with_worker(use, message_ms=100)
+
+
 def test_hot_words_are_kept_from_a_worker_that_takes_none() -> None:
     asr = TellingAsr()
     asr.traits = AsrTraits(punctuation=False)
@@ -462,6 +481,7 @@ def test_it_is_found_by_its_name() -> None:
         ({"metadata": {"Upper": "x"}}, "metadata"), ({"metadata": {"x": "é"}}, "metadata"),
         ({"encoding": "opus"}, "encoding"), ({"final_seconds": 0}, "final_seconds"),
         ({"first_seconds": 0.01}, "first_seconds"), ({"boost": 50}, "boost"),
+        ({"message_ms": 5}, "message_ms"),
         ({"connect_seconds": 0}, "connect_seconds"), ({"max_streams": 0}, "max_streams"),
     ],
 )  # fmt: skip
