@@ -29,6 +29,8 @@ class AudioFrame:
     """Monotonic time, in seconds, at which the packet that carried it arrived."""
     lost: bool = False
     """True when the packet never came and the samples are concealment."""
+    dtx: bool = False
+    """True when nothing was sent to us: silence suppression, hold, or nobody there any more."""
 
     @property
     def media_time(self) -> float:

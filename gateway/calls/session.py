@@ -182,7 +182,10 @@ class CallSession:
             return
         with self._guarded():
             turns = self._turns
-            self._do(turns.handle_timeout(frame.arrived) if frame.lost else turns.handle_frame(frame.arrived))
+            nothing_came = frame.lost or frame.dtx
+            self._do(
+                turns.handle_timeout(frame.arrived) if nothing_came else turns.handle_frame(frame.arrived)
+            )
             for event in talk.segmenter.push(frame, voice):
                 self._ledger.voice(event, now())
                 self.feed(event)

@@ -32,7 +32,7 @@ _INLINE_ROWS = 24
 """Up to this many frames the batch is judged at once: a thread switch would cost more than the work."""
 _MAX_POLLS = 8
 """Polls per tick, so that a backlog cannot hold the loop; the rest follows in the next turn of it."""
-_LOST = 1
+_LOST, _DTX = 1, 2
 
 
 class FrameSource(Protocol):
@@ -173,6 +173,7 @@ class FrameReader:
         pts: list[int] = meta["pts"].tolist()
         arrived: list[float] = (meta["arrived_ns"] * 1e-9).tolist()
         lost: list[bool] = (meta["flags"] & _LOST).astype(bool).tolist()
+        dtx: list[bool] = (meta["flags"] & _DTX).astype(bool).tolist()
         sinks, pcm = self._sinks, self._pcm
         for i, leg in enumerate(legs):
             sink = sinks.get(leg)
@@ -181,7 +182,8 @@ class FrameReader:
                 continue
             samples = pcm[i, : counts[i]].copy()
             try:
-                sink.frame(AudioFrame(samples, rates[i], pts[i], arrived[i], lost[i]), voices[i])
+                frame = AudioFrame(samples, rates[i], pts[i], arrived[i], lost[i], dtx[i])
+                sink.frame(frame, voices[i])
             except Exception as error:
                 self.failures += 1
                 log.error("leg failed on a frame", leg=leg, error=repr(error))

@@ -94,6 +94,7 @@ def place_call(
     coughs: Sequence[tuple[float, float]] = (),
     does: Sequence[tuple[float, LegEvent]] = (),
     silent_after: float = 1e9,
+    vanishes_at: float = 1e9,
     agent: Agent | None = None,
     asr: ScriptedAsr | None = None,
     tts: ToneTts | None = None,
@@ -107,7 +108,7 @@ def place_call(
 
     async def call() -> Outcome:
         does_all = [*does, (until, LegClosed(EndReason.CALLER_HUNG_UP, until))]
-        caller = ScriptedCaller([span[:2] for span in says], coughs, does_all, silent_after)
+        caller = ScriptedCaller([span[:2] for span in says], coughs, does_all, silent_after, vanishes_at)
         engines = Engines(asr or ScriptedAsr(says), tts or ToneTts())
         session = CallSession(caller, engines, agent, settings, CallFacts("call-1"), [watcher])
         record = await session.run()

@@ -51,6 +51,12 @@ def test_lost_media_ends_the_call() -> None:
     assert call.record.duration == pytest.approx(8.0, abs=0.05)
 
 
+def test_frames_that_nobody_sent_keep_no_call_alive() -> None:
+    call = place_call([ASK], vanishes_at=3.0, turns=TurnSettings(guards=GuardSettings(media_lost=5)))
+    assert call.record.end_reason is EndReason.MEDIA_LOST
+    assert call.record.duration == pytest.approx(8.0, abs=0.05)
+
+
 def test_the_clocks_run_on_when_the_media_stops() -> None:
     """The turn is committed and answered although no frame comes after the hangover."""
     call = place_call([ASK], silent_after=1.8, until=5.0)

@@ -15,7 +15,10 @@ RATE, FRAME, TICK = 8000, 160, 0.02
 
 
 class ScriptedCaller:
-    """A leg at 8 kHz. `says`: spans of voice; `coughs`: spans that open the gate only; `does`: events."""
+    """A leg at 8 kHz. `says`: spans of voice; `coughs`: spans that open the gate only; `does`: events.
+
+    From `silent_after` on the leg gives no frame, from `vanishes_at` on only frames that nobody sent.
+    """
 
     leg_id, direction, sample_rate = "scripted", Direction.INBOUND, RATE
     parties = Parties("100", "200")
@@ -26,8 +29,10 @@ class ScriptedCaller:
         coughs: Sequence[tuple[float, float]] = (),
         does: Sequence[tuple[float, LegEvent]] = (),
         silent_after: float = 1e9,
+        vanishes_at: float = 1e9,
     ) -> None:
         self.says, self.coughs, self.does, self.silent_after = says, coughs, list(does), silent_after
+        self.vanishes_at = vanishes_at
         self.playout = RecordingPlayout(lambda event: self.listener.notice(event))
         self.hung_up: list[EndReason] = []
 
@@ -51,7 +56,8 @@ class ScriptedCaller:
             noisy = voiced or any(start <= middle < end for start, end in self.coughs)
             pcm = np.full(FRAME, 3000 if noisy else 0, np.int16)
             if at < self.silent_after:
-                self.listener.hear(AudioFrame(pcm, RATE, pts, at), Voice(noisy, float(voiced)))
+                frame = AudioFrame(pcm, RATE, pts, at, dtx=at >= self.vanishes_at)
+                self.listener.hear(frame, Voice(noisy, float(voiced)))
             self.playout.pull(at)
             while self.does and self.does[0][0] <= at:
                 self.listener.notice(self.does.pop(0)[1])

@@ -34,7 +34,9 @@ routes:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with Node(tmp_path_factory.mktemp("node"), {}, PLAN) as running:
+    # Every caller here sends RTP as long as he is there.
+    guards = {"session": {"turns": {"guards": {"media_lost": 3.0}}}}
+    with Node(tmp_path_factory.mktemp("node"), guards, PLAN) as running:
         yield running
 
 
@@ -185,6 +187,19 @@ def test_who_hangs_up_in_the_middle_of_a_reply_heard_its_beginning(node: Node, t
     (turn,) = node.records("3008")[0]["turns"]
     assert turn["interrupted"] and turn["heard"]
     assert turn["reply"].startswith(turn["heard"]) and turn["heard"] != turn["reply"]
+
+
+def test_a_caller_who_vanished_is_not_kept(node: Node, tmp_path: Path) -> None:
+    audio = speech(tmp_path, "check-number-dial-again", room=0.5)
+    plan = CallPlan(
+        node.target, "echo", "3009", "churn", audio=audio, loop=True, calls=2, hold_s=0.5, vanish_share=1.0
+    )
+    with Sipp(plan) as sipp:
+        assert sipp.wait().vanished == 2
+    records = node.records("3009", 2)
+    assert [record["end_reason"] for record in records] == ["media_lost"] * 2
+    assert all(2.5 < record["duration_seconds"] < 6.0 for record in records)
+    eventually(lambda: _assert_running(node, 0))
 
 
 def _refused_with(node: Node, trace: Path) -> str:

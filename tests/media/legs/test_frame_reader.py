@@ -133,16 +133,17 @@ def test_frames_reach_their_legs_in_order_with_their_judgement() -> None:
         setup.source.put(1, 50, 0)
         setup.source.put(2, 0, 0, samples=320, flags=1)
         setup.source.put(1, 60, 160)
+        setup.source.put(1, 0, 320, flags=2)
         await setup.tick()
         frames = [frame for frame, _ in setup.sinks[1].heard]
-        assert [(f.pts, f.pcm[0], f.sample_rate, f.lost) for f in frames] == [
-            (0, 50, 8000, False), (160, 60, 8000, False),
+        assert [(f.pts, f.pcm[0], f.sample_rate, f.lost, f.dtx) for f in frames] == [
+            (0, 50, 8000, False, False), (160, 60, 8000, False, False), (320, 0, 8000, False, True),
         ]  # fmt: skip
         assert frames[1].arrived == 5.00000016
         wide, voice = setup.sinks[2].heard[0]
         assert (wide.sample_rate, len(wide.pcm), wide.lost, voice.quick) == (16000, 320, True, False)
         assert setup.sinks[1].heard[0][1] == Voice(True, 0.5)
-        assert setup.detector.batches == [3]
+        assert setup.detector.batches == [4]
         await setup.aclose()
 
     asyncio.run(main())
