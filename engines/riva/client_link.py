@@ -33,12 +33,12 @@ class LinkSettings:
     """`host:port` of an Offhook worker, a Riva server or a NIM."""
     tls: bool = False
     """Encrypt; needed for hosted servers."""
-    ca_file: Path = Path()
-    """PEM file with the authority to believe; empty: those that gRPC carries."""
-    certificate: Path = Path()
-    """PEM file with our certificate, where the server asks for one."""
-    key: Path = Path()
-    """PEM file with its key."""
+    ca_file: str = ""
+    """Path of a PEM file with the authority to believe; empty: those that gRPC carries."""
+    certificate: str = ""
+    """Path of a PEM file with our certificate, where the server asks for one."""
+    key: str = ""
+    """Path of a PEM file with its key."""
     server_name: str = ""
     """Name expected in the server's certificate, when it is not the address's."""
     api_key: str = field(default="", repr=False)
@@ -77,9 +77,9 @@ class LinkSettings:
     def _check_tls(self) -> None:
         files = {"ca_file": self.ca_file, "certificate": self.certificate, "key": self.key}
         for name, file in files.items():
-            if file != Path() and not self.tls:
+            if file and not self.tls:
                 raise ValueError(f"{name}: is of no use without tls: true")
-        if (self.certificate == Path()) != (self.key == Path()):
+        if bool(self.certificate) != bool(self.key):
             raise ValueError("key: give certificate and key together")
         if self.api_key and not self.tls:
             raise ValueError("api_key: would be sent in the clear; set tls: true")
@@ -222,13 +222,8 @@ def _channel(settings: LinkSettings) -> Any:
     if settings.server_name:
         options.append(("grpc.ssl_target_name_override", settings.server_name))
     try:
-        authority = settings.ca_file.read_bytes() if settings.ca_file != Path() else None
-        ours = settings.certificate != Path()
-        credentials = grpc.ssl_channel_credentials(
-            authority,
-            settings.key.read_bytes() if ours else None,
-            settings.certificate.read_bytes() if ours else None,
-        )
+        files = (settings.ca_file, settings.key, settings.certificate)
+        credentials = grpc.ssl_channel_credentials(*(Path(f).read_bytes() if f else None for f in files))
     except OSError as error:
         raise EngineFailed(f"TLS file {error.filename} cannot be read: {error.strerror}") from None
     return grpc.aio.secure_channel(settings.address, credentials, options=options)

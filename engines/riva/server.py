@@ -37,30 +37,30 @@ class PortTaken(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """What the worker shows, and whom it believes; PEM files."""
+    """What the worker shows, and whom it believes; paths of PEM files."""
 
-    certificate: Path = Path()
+    certificate: str = ""
     """Certificate chain of this worker; empty: no TLS, for networks that nobody else is on."""
-    key: Path = Path()
+    key: str = ""
     """Its private key."""
-    clients: Path = Path()
+    clients: str = ""
     """Authority of the clients' certificates; empty: clients need none."""
 
     def __post_init__(self) -> None:
-        if self.enabled != (self.key != Path()):
+        if self.enabled != bool(self.key):
             raise ValueError("tls.key: give certificate and key together")
-        if self.clients != Path() and not self.enabled:
+        if self.clients and not self.enabled:
             raise ValueError("tls.clients: needs certificate and key")
 
     @property
     def enabled(self) -> bool:
         """Whether the port speaks TLS."""
-        return self.certificate != Path()
+        return bool(self.certificate)
 
     def credentials(self) -> Any:
         """For gRPC. Raises OSError."""
-        clients = self.clients.read_bytes() if self.clients != Path() else None
-        pair = (self.key.read_bytes(), self.certificate.read_bytes())
+        clients = Path(self.clients).read_bytes() if self.clients else None
+        pair = (Path(self.key).read_bytes(), Path(self.certificate).read_bytes())
         return grpc.ssl_server_credentials([pair], clients, require_client_auth=clients is not None)
 
 

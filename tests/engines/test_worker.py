@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from engines.base import EngineFailed
+from engines.base import EngineError, EngineFailed, TtsOptions
 from engines.riva.asr_service import AsrService
+from engines.riva.client_tts import RivaTts, RivaTtsSettings
 from engines.riva.server import GrpcSettings, TlsFiles
-from engines.riva.wire import Status, asr_grpc, asr_pb2, grpc, health_pb2, health_pb2_grpc, tts_grpc, tts_pb2
+from engines.riva.wire import Status, asr_grpc, asr_pb2, grpc, health_pb2, health_pb2_grpc
 from engines.worker import Report, State, Worker, WorkerFailed, serve_asr, serve_tts
 from engines.worker_settings import AsrWorkerSettings, HttpSettings, TtsWorkerSettings, WorkerSettings
 from tests.engines.riva.fakes import HummingTts, TellingAsr, run, until
@@ -184,26 +185,37 @@ def test_a_voice_is_served_over_tls(tmp_path: Path) -> None:
     assert made == 0
     port = free_port()
     settings = TtsWorkerSettings(
-        grpc=GrpcSettings(port=port, tls=TlsFiles(certificate, key)), http=HttpSettings(port=free_port())
+        grpc=GrpcSettings(port=port, tls=TlsFiles(str(certificate), str(key))),
+        http=HttpSettings(port=free_port()),
     )
 
     async def meanwhile() -> None:
-        credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
-        async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
-            stub = tts_grpc.RivaSpeechSynthesisStub(channel)
-            for _ in range(100):
-                try:
-                    request = tts_pb2.SynthesizeSpeechRequest(text="one", sample_rate_hz=8000, encoding=1)
-                    assert len((await stub.Synthesize(request)).audio) == 1600
-                    return
-                except grpc.aio.AioRpcError:
-                    await asyncio.sleep(0.02)
-        raise AssertionError("never ready")
+        client = RivaTts(
+            RivaTtsSettings(
+                address=f"127.0.0.1:{port}",
+                tls=True,
+                ca_file=str(certificate),
+                server_name="localhost",
+                api_key="hush",
+                metadata={"function-id": "seven"},
+            )
+        )
+        await client.warm_up()
+        assert [len(chunk.pcm) async for chunk in client.speak("one two", TtsOptions())] == [800, 800]
+        await client.aclose()
+        stranger = RivaTts(RivaTtsSettings(address=f"127.0.0.1:{port}", tls=True, start_seconds=0.3))
+        with pytest.raises(EngineError):
+            await stranger.warm_up()
+        await stranger.aclose()
+        lost = RivaTts(RivaTtsSettings(address=f"127.0.0.1:{port}", tls=True, ca_file="/nowhere.pem"))
+        with pytest.raises(EngineFailed, match="nowhere"):
+            await lost.warm_up()
+        await lost.aclose()
 
     process(serve_tts(lambda report: HummingTts(), settings), meanwhile)
 
 
-def test_what_keeps_it_from_starting_is_said_with_the_cure(tmp_path: Path) -> None:
+def test_what_keeps_it_from_starting_is_said_with_the_cure() -> None:
     class Cold(TellingAsr):
         async def warm_up(self) -> None:
             raise EngineFailed("no memory")
@@ -221,7 +233,7 @@ def test_what_keeps_it_from_starting_is_said_with_the_cure(tmp_path: Path) -> No
         settings = AsrWorkerSettings(grpc=GrpcSettings())
         with pytest.raises(WorkerFailed, match="no memory"):
             await serve_asr(lambda report: Cold(), settings)
-        tls = TlsFiles(tmp_path / "none.pem", tmp_path / "none.key")
+        tls = TlsFiles("none.pem", "none.key")
         with pytest.raises(WorkerFailed, match="TLS"):
             await serve_asr(lambda report: TellingAsr(), replace(settings, grpc=GrpcSettings(tls=tls)))
 
@@ -234,8 +246,8 @@ def test_what_keeps_it_from_starting_is_said_with_the_cure(tmp_path: Path) -> No
         (lambda: GrpcSettings(port=70_000), "port"),
         (lambda: GrpcSettings(keepalive_seconds=0.0), "keepalive_seconds"),
         (lambda: GrpcSettings(keepalive_wait=0.0), "keepalive_wait"),
-        (lambda: TlsFiles(certificate=Path("a.pem")), "tls.key"),
-        (lambda: TlsFiles(clients=Path("a.pem")), "tls.clients"),
+        (lambda: TlsFiles(certificate="a.pem"), "tls.key"),
+        (lambda: TlsFiles(clients="a.pem"), "tls.clients"),
         (lambda: HttpSettings(port=-1), "http.port"),
         (lambda: WorkerSettings(drain_seconds=-1), "drain_seconds"),
     ],
