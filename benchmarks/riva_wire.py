@@ -125,10 +125,10 @@ def work(pipe: Connection) -> None:
 
 
 async def _serve(pipe: Connection) -> None:
-    limits, watch = WireLimits(), NoWatch()
+    limits, watch = WireLimits(client_share=1.0), NoWatch()
     engine = FreeAsr()
-    asr = AsrService(Door(limits.streams, watch), limits)
-    tts = TtsService(Door(limits.streams, watch), limits)
+    asr = AsrService(Door(limits, watch), limits)
+    tts = TtsService(Door(limits, watch), limits)
     server = RivaServer(GrpcSettings(), limits, asr, tts)
     await server.start()
     asr.begin(engine)

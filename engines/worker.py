@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.metrics = WorkerMetrics()
-        self.door = Door(settings.limits.streams, self.metrics)
+        self.door = Door(settings.limits, self.metrics)
         self.state = State.LOADING
         self._settings = settings
         self._detail = ""

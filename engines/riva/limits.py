@@ -11,6 +11,8 @@ class WireLimits:
 
     streams: int = 512
     """1 to 100,000: requests served at once; the next is refused with RESOURCE_EXHAUSTED."""
+    client_share: float = 0.75
+    """Above 0, to 1: of the places that one connection may take, so that others find room; 1: all."""
     message_bytes: int = 4 * 1024 * 1024
     """64 KiB to 64 MiB: the largest message taken or sent."""
     idle_seconds: float = 60.0
@@ -28,11 +30,16 @@ class WireLimits:
     text_chars: int = 5000
     """1 to 1,000,000: of one text to speak."""
 
+    @property
+    def streams_of_one(self) -> int:
+        """Places that one connection may take."""
+        return max(1, round(self.streams * self.client_share))
+
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
-            "streams": (1, 100_000), "message_bytes": (65_536, 67_108_864), "idle_seconds": (0.05, 3600),
-            "unread_seconds": (0.05, 600), "segment_seconds": (5, 600), "segments_waiting": (1, 16),
-            "final_seconds": (0.05, 600), "sound_seconds": (0.05, 600), "text_chars": (1, 1_000_000),
+            "streams": (1, 100_000), "client_share": (0.001, 1), "message_bytes": (65_536, 67_108_864),
+            "idle_seconds": (0.05, 3600), "unread_seconds": (0.05, 600), "segment_seconds": (5, 600),
+            "segments_waiting": (1, 16), "final_seconds": (0.05, 600), "sound_seconds": (0.05, 600), "text_chars": (1, 1_000_000),
         }  # fmt: skip
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:

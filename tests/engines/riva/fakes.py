@@ -142,7 +142,7 @@ class Node:
     def __init__(self, asr: Any, tts: Any, limits: WireLimits, grpc: GrpcSettings) -> None:
         self.asr, self.tts, self.limits = asr, tts, limits
         watch = NoWatch()
-        self.asr_door, self.tts_door = Door(limits.streams, watch), Door(limits.streams, watch)
+        self.asr_door, self.tts_door = Door(limits, watch), Door(limits, watch)
         self.asr_service = AsrService(self.asr_door, limits)
         self.tts_service = TtsService(self.tts_door, limits)
         self.server = RivaServer(grpc, limits, self.asr_service, self.tts_service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -71,6 +72,13 @@ async def status(call: Any) -> tuple[Status, str]:
     except grpc.aio.AioRpcError as error:
         return error.code(), error.details()
     return Status.OK, ""
+
+
+async def idle(*messages: Message) -> AsyncIterator[Message]:
+    """Then nothing, for ever."""
+    for message in messages:
+        yield message
+    await asyncio.Event().wait()
 
 
 def texts(found: list[Message]) -> list[tuple[str, bool]]:
@@ -319,6 +327,29 @@ def test_two_hundred_idle_streams_leave_room_for_one_that_speaks() -> None:
             call.cancel()
 
     with_stub(use)
+
+
+def test_one_client_that_floods_leaves_places_for_others() -> None:
+    async def main() -> None:
+        limits = WireLimits(streams=40, client_share=0.5)
+        async with node(limits=limits) as made, grpc.aio.insecure_channel(made.address) as channel:
+            stub = asr_grpc.RivaSpeechRecognitionStub(channel)
+            calls = [stub.StreamingRecognize(idle(opening())) for _ in range(500)]
+            await until(lambda: made.asr_door.taken == 20 and sum(call.done() for call in calls) == 480)
+            refused = [call for call in calls if call.done()]
+            assert {await call.code() for call in refused} == {Status.RESOURCE_EXHAUSTED}
+            assert "20 places" in await refused[0].details()
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            async with grpc.aio.insecure_channel(made.address, options=options) as other:
+                found = await results(
+                    asr_grpc.RivaSpeechRecognitionStub(other), opening(interim=False), sound(TONE)
+                )
+            assert texts(found) == [("Heard 50.", True)]
+            for call in calls:
+                call.cancel()
+            await until(lambda: made.asr_door.taken == 0)
+
+    run(main())
 
 
 def test_health_tells_and_keeps_every_watcher_up_to_date() -> None:
