@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.registry import TTS
 from gateway.agents.chat_settings import ChatSettings
 from gateway.agents.echo import EchoSettings
 from gateway.config import Config, load, secrets_in
@@ -172,8 +173,9 @@ def test_a_check_that_spans_fields_names_the_first(tmp_path: Path) -> None:
 
 def test_unknown_engines_are_told_with_the_nearest(tmp_path: Path) -> None:
     told = mistakes(tmp_path, "asr: {engine: moonshin}\n", {"OFFHOOK_TTS__ENGINE": "espeak"})
+    voices = ", ".join(sorted(TTS))
     assert sorted(told) == [
-        'environment: OFFHOOK_TTS__ENGINE: no engine is called "espeak"; known here: hibari',
+        f'environment: OFFHOOK_TTS__ENGINE: no engine is called "espeak"; known here: {voices}',
         'offhook.yaml:1: asr.engine: no engine is called "moonshin"; did you mean "moonshine"?',
     ]
 
