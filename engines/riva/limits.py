@@ -37,10 +37,17 @@ class WireLimits:
 
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
-            "streams": (1, 100_000), "client_share": (0.001, 1), "message_bytes": (65_536, 67_108_864),
-            "idle_seconds": (0.05, 3600), "unread_seconds": (0.05, 600), "segment_seconds": (5, 600),
-            "segments_waiting": (1, 16), "final_seconds": (0.05, 600), "sound_seconds": (0.05, 600), "text_chars": (1, 1_000_000),
-        }  # fmt: skip
+            "streams": (1, 100_000),
+            "client_share": (0.001, 1),
+            "message_bytes": (65_536, 67_108_864),
+            "idle_seconds": (0.05, 3600),
+            "unread_seconds": (0.05, 600),
+            "segment_seconds": (5, 600),
+            "segments_waiting": (1, 16),
+            "final_seconds": (0.05, 600),
+            "sound_seconds": (0.05, 600),
+            "text_chars": (1, 1_000_000),
+        }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"limits.{name}: give {low:g} to {high:g}")
