@@ -1,9 +1,10 @@
 """How quickly a reply yields to a caller who speaks over it, and how often to one who does not.
 
-The gateway greets with a long text; the caller speaks a prompt over it. A call in which nobody speaks gives the
-greeting's exact samples, so the level of every 5 ms of an interrupted one is known against it: when it was
-lowered, and which packet was the last to carry any of it. Times count from the caller's first voiced sample as
-spoken, and are those of packets on the wire. Then the same greeting is heard under noises that are no speech.
+The gateway greets with a long text; the caller speaks a prompt over it. A call in which nobody speaks gives
+the greeting's exact samples, so the level of every 5 ms of an interrupted one is known against it: when it
+was lowered, and which packet was the last to carry any of it. Times count from the caller's first voiced
+sample as spoken, and are those of packets on the wire. Then the same greeting is heard under noises that
+are no speech.
 """
 
 from __future__ import annotations
@@ -185,7 +186,9 @@ def main() -> int:
     arguments.add_argument("--calls", type=int, default=60, help="interruptions")
     arguments.add_argument("--at-once", type=int, default=6, help="calls at the same time")
     arguments.add_argument("--noise-calls", type=int, default=12, help="calls per kind of noise")
-    arguments.add_argument("--greeting-s", type=float, default=48.0, help="seconds that the greeting may take")
+    arguments.add_argument(
+        "--greeting-s", type=float, default=48.0, help="seconds that the greeting may take"
+    )
     return run(arguments.parse_args())
 
 

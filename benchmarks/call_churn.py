@@ -1,8 +1,8 @@
 """Calls that come and go by the thousand, and what they leave behind: nothing, or it is a leak.
 
 A share of the callers gives up with CANCEL, a share vanishes without BYE. Afterwards the process's threads,
-descriptors, calls, legs and memory are compared with a moment after a first, smaller wave, when pools are filled
-and models are loaded. Then one wave more than the node may carry: exactly the surplus must hear 503.
+descriptors, calls, legs and memory are compared with a moment after a first, smaller wave, when pools are
+filled and models are loaded. Then one wave more than the node may carry: exactly the surplus must hear 503.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def surplus(gateway: GatewayProcess, limit: int, more: int, audio: Path) -> Call
 
 def run(options: argparse.Namespace) -> int:
     """Warm up, churn, compare, overload."""
-    report = Report("call_churn", ("moment", "threads", "descriptors", "RSS MiB", "calls", "legs", "bus legs"))
+    report = Report(
+        "call_churn", ("moment", "threads", "descriptors", "RSS MiB", "calls", "legs", "bus legs")
+    )
     calls = 100 if options.quick else options.calls
     settings = {
         "limits": {"max_calls": options.limit},
-        # Churn asks who comes and goes, not how many can talk: the recogniser's own admission must not answer.
-        "asr": {"settings": {"max_streams": 2 * options.limit}},
         # The limit is what is measured here, not how many callers this machine can understand at once.
         "asr": {"settings": {"max_streams": 2 * options.limit, "max_final_wait": 3600.0}},
         "sip": {"port_quarantine_s": 1.0},
@@ -97,7 +97,11 @@ def run(options: argparse.Namespace) -> int:
         full = surplus(gateway, options.limit, options.surplus, audio)
         add(report, before, after, counts)
         records = gateway.records()
-        refusals = {name: value for name, value in gateway.metrics().items() if "refus" in name and "created" not in name and value}
+        refusals = {
+            name: value
+            for name, value in gateway.metrics().items()
+            if "refus" in name and "created" not in name and value
+        }
     report.details["refusals"] = refusals
     report.note(f"refusals as the gateway counts them: {refusals}")
     report.bar("calls over the limit that heard 503", full.busy, options.surplus, at_least=True)

@@ -72,7 +72,9 @@ def hold(
             for sipp in calls:
                 running.enter_context(sipp)
                 time.sleep(stagger if len(calls) > 1 else 0.0)
-            failed = [counts.errors for sipp in calls if not (counts := sipp.wait()).answered or counts.failed]
+            failed = [
+                counts.errors for sipp in calls if not (counts := sipp.wait()).answered or counts.failed
+            ]
         if failed:
             raise ConversationLost(f"{len(failed)} of {len(calls)} calls failed: {failed[0]}")
         records = gateway.await_records(before + len(calls))[before:]
@@ -84,9 +86,7 @@ def hold(
     ]
 
 
-def _match(
-    track: Track, sipp: Sipp, streams: list[RtpStream], record: dict[str, Any] | None
-) -> Conversation:
+def _match(track: Track, sipp: Sipp, streams: list[RtpStream], record: dict[str, Any] | None) -> Conversation:
     caller = [stream for stream in streams if stream.source.port == sipp.media_port]
     reply = [stream for stream in streams if stream.destination.port == sipp.media_port]
     if len(caller) != 1 or len(reply) != 1 or record is None:

@@ -42,7 +42,9 @@ def measure(calls: int, seconds: float, audio: Path) -> tuple[list[float], int]:
                 offset = wall_offset_ns()
             writes = {int(code): int(at) for code, at in node.ask("writes")}
             sipp.wait()
-        seen = arrivals([stream for stream in capture.streams() if stream.destination.port == sipp.media_port])
+        seen = arrivals(
+            [stream for stream in capture.streams() if stream.destination.port == sipp.media_port]
+        )
     inside = {code: at for code, at in writes.items() if began <= at < ended}
     delays = [(seen[code] - offset - at) / 1e6 for code, at in inside.items() if code in seen]
     return delays, len(inside) - len(delays)

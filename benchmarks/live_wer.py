@@ -1,8 +1,8 @@
 """What the line costs in words: prompts spoken over live calls against the same engine fed the same files.
 
-Live: SIPp speaks each prompt as µ-law RTP, the gateway hears it through its jitter buffer, voice detector and
-segmenter, and the words are taken from the call's record. Offline: the same engine gets the same µ-law samples of
-each prompt as one segment. The difference is what the path in between loses.
+Live: SIPp speaks each prompt as µ-law RTP, the gateway hears it through its jitter buffer, voice detector
+and segmenter, and the words are taken from the call's record. Offline: the same engine gets the same µ-law
+samples of each prompt as one segment. The difference is what the path in between loses.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def _calls(gateway: GatewayProcess, prompts: Sequence[Prompt], each: int) -> lis
 
 def _add(report: Report, arm: str, pairs: Sequence[tuple[str, str]], prompts: int = 0) -> float:
     counted = [word_errors(reference, heard) for reference, heard in pairs]
-    errors, words = (sum(column) for column in zip(*counted, strict=True))
+    errors = sum(wrong for wrong, _ in counted)
+    words = sum(spoken for _, spoken in counted)
     report.row(arm, prompts or len(pairs), words, errors, 100 * errors / words)
     return 100.0 * errors / words
 

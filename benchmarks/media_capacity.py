@@ -29,8 +29,10 @@ _CPU_LIMITS = {"webrtc": 0.20, "silero": 0.30, "both": 0.30}
 """Per cent of a core per call."""
 _LOSSES = ("skipped", "bus_dropped", "bus_jb_discarded", "bus_late")
 """Frames that never reached the listener: not read in time, thrown away, too late."""
-_COLUMNS = ("arm", "calls", "talking", "CPU %/call", "CPU %", "RSS MiB", "frames lost", "concealed", "out lost",
-            "gap p50 ms", "gap p99 ms", "gap max ms", "caller gap p99 ms", "SIPp CPU %")  # fmt: skip
+_COLUMNS = (
+    "arm", "calls", "talking", "CPU %/call", "CPU %", "RSS MiB", "frames lost", "concealed", "out lost",
+    "gap p50 ms", "gap p99 ms", "gap max ms", "caller gap p99 ms", "SIPp CPU %",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,14 @@ from callers.speech import RATE
 
 Wave = npt.NDArray[np.float64]
 
-_KEYS = {"1": (697, 1209), "2": (697, 1336), "5": (770, 1336), "7": (852, 1209), "9": (852, 1477), "#": (941, 1477)}
+_KEYS = {
+    "1": (697, 1209),
+    "2": (697, 1336),
+    "5": (770, 1336),
+    "7": (852, 1209),
+    "9": (852, 1477),
+    "#": (941, 1477),
+}
 
 
 def line_noise(seconds: float, random: np.random.Generator) -> Pcm:
@@ -78,7 +85,8 @@ def _cough(seconds: float, random: np.random.Generator) -> Wave:
     time = np.arange(samples) / RATE
     envelope = np.minimum(time / 0.008, 1.0) * np.exp(-time / (seconds / 3))
     burst: Wave = np.fft.irfft(spectrum, samples) * envelope
-    return burst / np.abs(burst).max()
+    burst /= np.abs(burst).max()
+    return burst
 
 
 def _tone(samples: int, hertz: float) -> Wave:

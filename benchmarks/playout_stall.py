@@ -1,9 +1,9 @@
 """What a stall of the Python process does to a call: nothing, or it is a fault.
 
-The interpreter is stopped by a C call that keeps the GIL, as a long garbage collection or a careless extension
-would; native threads run on. (SIGSTOP would stop those too, and so say nothing about the design.) During playout
-the caller must receive every packet on time with the reply's samples unbroken; while the caller speaks, every
-frame of theirs must still be heard.
+The interpreter is stopped by a C call that keeps the GIL, as a long garbage collection or a careless
+extension would; native threads run on. (SIGSTOP would stop those too, and so say nothing about the design.)
+During playout the caller must receive every packet on time with the reply's samples unbroken; while the
+caller speaks, every frame of theirs must still be heard.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Playing:
 def during_playout(calls: int, stall_s: float, audio: Path) -> list[Playing]:
     """One reply on every call, stalled in its middle."""
     with EchoProcess(mode="say") as node, tempfile.TemporaryDirectory() as folder:
-        sipp = Sipp(CallPlan(node.target, audio=audio, loop=True, calls=calls, rate=25, hold_s=calls / 25 + 9))
+        sipp = Sipp(
+            CallPlan(node.target, audio=audio, loop=True, calls=calls, rate=25, hold_s=calls / 25 + 9)
+        )
         with sipp:
             time.sleep(calls / 25 + 1.5)
             with Capture(Path(folder) / "rtp.pcap", [sipp.media_port]) as capture:
@@ -70,8 +72,10 @@ def _playing(stream: RtpStream, began: int, ended: int) -> Playing:
 
 def during_speech(calls: int, stall_s: float, audio: Path) -> dict[str, int]:
     """What was heard and what was lost on any way, with stalls while callers speak."""
-    with EchoProcess(mode="echo") as node, tempfile.TemporaryDirectory() as folder:
-        sipp = Sipp(CallPlan(node.target, audio=audio, loop=True, calls=calls, rate=25, hold_s=calls / 25 + 8))
+    with EchoProcess(mode="echo") as node, tempfile.TemporaryDirectory():
+        sipp = Sipp(
+            CallPlan(node.target, audio=audio, loop=True, calls=calls, rate=25, hold_s=calls / 25 + 8)
+        )
         with sipp:
             time.sleep(calls / 25 + 2.0)
             before = node.ask("stats")

@@ -1,8 +1,9 @@
 """How long a caller waits for the answer: true end of speech to the first audible packet of the reply.
 
 Recorded prompts are spoken over live calls to the `echo` agent, at one call and at many that talk half the
-time. Both moments are read off the wire: the last voiced sample in the caller's stream, and the first packet of
-the gateway's stream that can be heard after it. The call's own record is held against that: do its hops add up?
+time. Both moments are read off the wire: the last voiced sample in the caller's stream, and the first
+packet of the gateway's stream that can be heard after it. The call's own record is held against that: do
+its hops add up?
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ class EndpointSettings:
 
     mode: str = "adaptive"
     """`fixed` waits `undecided` always; `adaptive` goes by the words and by the caller's pauses."""
-    done: float = 0.42
+    done: float = 0.46
     """Delay when the words read as finished. Longer than read speech pauses between its sentences."""
-    undecided: float = 0.6
+    undecided: float = 0.64
     """Delay when the words leave it open, or while there are none yet."""
     unfinished: float = 1.2
     """Delay when the words call for more; also the most that a caller's pauses can earn."""

@@ -16,8 +16,8 @@ def test_a_noise_has_its_length_and_can_be_heard(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(NOISES))
 def test_the_same_seed_gives_the_same_noise(name: str) -> None:
-    again = [NOISES[name](4.0, np.random.default_rng(5)) for _ in range(2)]
-    assert np.array_equal(*again)
+    first, second = (NOISES[name](4.0, np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(first, second)
 
 
 def test_bursts_leave_the_line_quiet_between_them() -> None:

@@ -116,7 +116,7 @@ def test_a_noise_after_the_commit_gives_the_reply_back() -> None:
 
 
 def test_a_caller_who_pauses_in_mid_turn_is_waited_for_longer() -> None:
-    spans = [(0.5, 1.5, "I want a table."), (1.88, 2.4, "At noon."), (5.0, 6.0, "For two.")]
+    spans = [(0.5, 1.5, "I want a table."), (1.92, 2.4, "At noon."), (5.0, 6.0, "For two.")]
     patient = place_call(spans, until=9.0).watcher.timings[-1].listened
     hasty = place_call(spans[2:], until=9.0).watcher.timings[-1].listened
     assert patient.speech_end == hasty.speech_end and patient.committed > hasty.committed
