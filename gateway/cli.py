@@ -78,6 +78,38 @@ def up(config: ConfigFile = None) -> None:
 
 
 @app.command()
+def asr(config: ConfigFile = None) -> None:
+    """Serve the configured recogniser to others over Riva's gRPC (port 2233), until SIGTERM or Ctrl-C.
+
+    Any Riva client can use it; a gateway does with `asr: {engine: riva, settings: {address: "host:2233"}}`.
+    Health and metrics are on the gRPC port + 1. Exit code 0 after an orderly stop, 2 when it could not start.
+    """
+
+    def work() -> None:
+        from gateway.workers import serve_recogniser
+
+        asyncio.run(serve_recogniser(_load(config)))
+
+    _run(work)
+
+
+@app.command()
+def tts(config: ConfigFile = None) -> None:
+    """Serve the configured voice to others over Riva's gRPC (port 8876), until SIGTERM or Ctrl-C.
+
+    Any Riva client can use it; a gateway does with `tts: {engine: riva, settings: {address: "host:8876"}}`.
+    Health and metrics are on the gRPC port + 1. Exit code 0 after an orderly stop, 2 when it could not start.
+    """
+
+    def work() -> None:
+        from gateway.workers import serve_voice
+
+        asyncio.run(serve_voice(_load(config)))
+
+    _run(work)
+
+
+@app.command()
 def doctor(config: ConfigFile = None) -> None:
     """Check addresses, ports, files, dialplan, clock, engines and a loopback call; explain each failure.
 

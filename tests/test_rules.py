@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "media": ("media",),
     "engines": ("engines", "media.frame", "media.clock", "media.resample"),
     "gateway": ("gateway", "media", "engines.base", "engines.registry", "engines.router", "engines.text",
-                "engines.speech_cache", "license.client"),
+                "engines.speech_cache", "engines.worker", "engines.worker_settings", "license.client"),
     "license": ("license",),
 }  # fmt: skip
 

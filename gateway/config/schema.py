@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from engines.worker_settings import AsrWorkerSettings, TtsWorkerSettings
 from gateway.agents.echo import EchoSettings
 from gateway.agents.registry import AgentSettings
 from gateway.api.settings import ApiSettings
@@ -61,6 +62,10 @@ class Config:
     """What turns speech into words."""
     tts: TtsSection = field(default_factory=TtsSection)
     """What turns words into speech."""
+    asr_worker: AsrWorkerSettings = field(default_factory=AsrWorkerSettings)
+    """`offhook asr`: the recogniser above, served to others."""
+    tts_worker: TtsWorkerSettings = field(default_factory=TtsWorkerSettings)
+    """`offhook tts`: the voice above, served to others."""
     session: SessionSettings = field(default_factory=SessionSettings)
     """How a call is served: turns, barge-in, guards, phrases, deadlines, language, voice."""
     agents: Mapping[str, AgentSettings] = field(default_factory=_agents)
