@@ -23,6 +23,9 @@ from callers.speech import load_prompts
 
 _MEDIA_LOST_S = 4.0
 _QUIET_LIMIT_S = 60.0
+_SETTLE_S = 36.0
+"""SIP keeps an ended transaction for 32 s (RFC 3261 section 17, timers B, D and J), and so its memory."""
+_QUICK_SETTLE_S = 2.0
 _GROWTH_MIB = 16.0
 _LEVELS = ("calls", "legs", "bus_open")
 """Gauges of the SIP side that must be zero when nobody calls."""
@@ -36,12 +39,12 @@ class Rest:
     levels: dict[str, float]
 
 
-def rest(gateway: GatewayProcess) -> Rest:
-    """Wait until no call is left, then look."""
+def rest(gateway: GatewayProcess, settle_s: float = _SETTLE_S) -> Rest:
+    """Wait until no call is left and its transactions are forgotten, then look."""
     until = time.monotonic() + _QUIET_LIMIT_S
     while (levels := _levels(gateway)) and any(levels.values()) and time.monotonic() < until:
         time.sleep(0.5)
-    time.sleep(2.0)
+    time.sleep(settle_s)
     return Rest(usage(gateway.pid), _levels(gateway))
 
 
@@ -91,9 +94,10 @@ def run(options: argparse.Namespace) -> int:
     with GatewayProcess(settings) as gateway, tempfile.TemporaryDirectory(prefix="churn-") as folder:
         audio = looped_speech(load_prompts(options.speech), Path(folder) / "speech.ulaw")
         wave(gateway, max(60, calls // 10), options.rate, audio)
-        before = rest(gateway)
+        settle_s = _QUICK_SETTLE_S if options.quick else _SETTLE_S
+        before = rest(gateway, settle_s)
         counts = wave(gateway, calls, options.rate, audio)
-        after = rest(gateway)
+        after = rest(gateway, settle_s)
         full = surplus(gateway, options.limit, options.surplus, audio)
         add(report, before, after, counts)
         records = gateway.records()

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import TypeVar
@@ -49,6 +50,8 @@ T = TypeVar("T")
 
 SIP_PORT = 5060
 """The port that a SIP address without one means (RFC 3261 section 19.1.2)."""
+
+_FILE_THREADS = 4
 
 
 class Offhook:
@@ -239,6 +242,8 @@ async def serve(config: Config) -> None:
     output = start_logs(config.logs, secrets=secrets_in(config))
     signals: asyncio.Queue[None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
+    # Files and names are looked up on these; few are enough, and their number does not grow with the calls.
+    loop.set_default_executor(ThreadPoolExecutor(_FILE_THREADS, "offhook-files"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, None)
     node = Offhook(config)
