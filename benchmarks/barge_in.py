@@ -89,7 +89,8 @@ def yielding(conversation: Conversation, greeting: Pcm) -> Yielding:
     last = _last_piece(gains, int(np.searchsorted(at, onset)))
     ducked = (int(at[low[0]]) - onset) / 1e6 if len(low) else float("nan")
     stopped = (int(at[last]) - onset) / 1e6 if last is not None else float("nan")
-    return Yielding(spoken.prompt.name, ducked, stopped)
+    # What is silent is lowered; a greeting that paused just then shows it only when a later piece is missed.
+    return Yielding(spoken.prompt.name, float(np.fmin(ducked, stopped)), stopped)
 
 
 def _last_piece(gains: npt.NDArray[np.float64], begin: int) -> int | None:
