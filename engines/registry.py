@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import Any
 
 from engines.base import Asr, Tts
+from engines.models.base import Models
+from engines.models.local import LocalModels
 
 
 class UnknownEngine(ValueError):
@@ -28,6 +30,8 @@ class Entry:
     """Frozen dataclass in the module; made without arguments it gives the defaults."""
     needs: str
     """What pip must install for it."""
+    models: bool = False
+    """Its files come from a model store: the factory takes a `Models` as its second argument."""
 
 
 _RIVA = "nvidia-riva-client grpcio-health-checking grpcio-reflection"
@@ -55,18 +59,19 @@ TTS: dict[str, Entry] = {
 """Voices."""
 
 
-def asr(name: str, settings: object | None = None) -> Asr:
+def asr(name: str, settings: object | None = None, models: Models | None = None) -> Asr:
     """Make the recogniser of that name; without settings, with its defaults.
 
+    Without `models`, model files must lie on this machine. May block while a model is downloaded.
     Raises `UnknownEngine`, `EngineMissing`, and whatever the engine says of its settings.
     """
-    engine: Asr = _make("recogniser", ASR, name, settings)
+    engine: Asr = _make("recogniser", ASR, name, settings, models)
     return engine
 
 
-def tts(name: str, settings: object | None = None) -> Tts:
+def tts(name: str, settings: object | None = None, models: Models | None = None) -> Tts:
     """Make the voice of that name; see `asr`."""
-    engine: Tts = _make("voice", TTS, name, settings)
+    engine: Tts = _make("voice", TTS, name, settings, models)
     return engine
 
 
@@ -77,15 +82,18 @@ def settings_type(table: dict[str, Entry], name: str) -> type[Any]:
     return found
 
 
-def _make(kind: str, table: dict[str, Entry], name: str, settings: object | None) -> Any:
+def _make(
+    kind: str, table: dict[str, Entry], name: str, settings: object | None, models: Models | None
+) -> Any:
     entry = _find(kind, table, name)
     module = _import(name, entry)
     expected = getattr(module, entry.settings)
     chosen = expected() if settings is None else settings
     if not isinstance(chosen, expected):
         raise TypeError(f"{name} takes {entry.settings}, not {type(chosen).__name__}")
+    factory = getattr(module, entry.factory)
     try:
-        return getattr(module, entry.factory)(chosen)
+        return factory(chosen, models or LocalModels()) if entry.models else factory(chosen)
     except ImportError as error:
         raise _missing(name, entry, error) from error
 

@@ -12,11 +12,13 @@ import signal
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from engines.base import Asr, EngineError, Tts
+from engines.models.base import Report
+from engines.registry import EngineMissing, UnknownEngine
 from engines.riva.asr_service import AsrService
 from engines.riva.door import Door
 from engines.riva.endpointing import LevelJudge, VoiceJudge
@@ -30,9 +32,6 @@ log = structlog.get_logger(__name__)
 
 E = TypeVar("E", bound="Engine")
 
-Report: TypeAlias = Callable[[str], None]
-"""Tells how far loading is, such as "downloading 43 %". May be called from any thread."""
-
 
 class WorkerFailed(RuntimeError):
     """The worker cannot start or serve; the message says why and what to do."""
@@ -41,10 +40,14 @@ class WorkerFailed(RuntimeError):
 class State(StrEnum):
     """Where a worker is in its life."""
 
+    DOWNLOADING = "downloading"
     LOADING = "loading"
     WARMING = "warming"
     READY = "ready"
     DRAINING = "draining"
+
+
+_STARTING = frozenset({State.DOWNLOADING, State.LOADING, State.WARMING})
 
 
 class Engine(Protocol):
@@ -81,7 +84,14 @@ class Worker:
         return (self._grpc.port if self._grpc else 0), self._http.port
 
     def report(self, detail: str) -> None:
-        """How far loading is; shown by `/health`."""
+        """How far loading is; shown by `/health`. A first word that is a state's name is the state.
+
+        Raises `WorkerFailed` once the worker is to stop, so that loading ends too.
+        """
+        if self.state not in _STARTING:
+            raise WorkerFailed("the worker was stopped while it loaded")
+        word = detail.partition(" ")[0]
+        self._enter(State(word) if word in _STARTING else self.state)
         self._detail = detail
 
     async def listen(self, asr: AsrService | None = None, tts: TtsService | None = None) -> None:
@@ -103,7 +113,10 @@ class Worker:
 
     async def load(self, make: Callable[[Report], E]) -> E:
         """Make the engine in a thread of its own and warm it up. Raises `WorkerFailed`."""
-        engine = await asyncio.to_thread(make, self.report)
+        try:
+            engine = await asyncio.to_thread(make, self.report)
+        except (EngineError, EngineMissing, UnknownEngine) as error:
+            raise WorkerFailed(str(error)) from error
         self._engine = engine
         self._enter(State.WARMING)
         try:
@@ -120,6 +133,10 @@ class Worker:
         if self._grpc is not None:
             self._grpc.ready(True)
         log.info("worker ready", engine=self._engine.name if self._engine else "")
+
+    def give_up(self) -> None:
+        """Load no further."""
+        self._enter(State.DRAINING)
 
     async def drain(self) -> None:
         """Take nothing new and let running requests finish, for as long as the settings grant."""
@@ -197,6 +214,7 @@ async def _serve(
         loading = loop.create_task(worker.load(make))
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
+            worker.give_up()
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)
             return

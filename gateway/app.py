@@ -15,6 +15,7 @@ import structlog
 
 from engines import registry as engine_registry
 from engines.base import Asr, AsrOptions, Tts, TtsOptions
+from engines.models.base import Models
 from engines.speech_cache import SpeechCache
 from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
@@ -31,6 +32,7 @@ from gateway.live_calls import LiveCalls
 from gateway.logs import start_logs
 from gateway.metered import MeteredAgent, MeteredAsr, MeteredTts
 from gateway.metrics import Metrics
+from gateway.models import models_of
 from gateway.observers import MetricsObserver
 from gateway.prompts import Prompter
 from gateway.reception import Desk, Reception
@@ -109,9 +111,15 @@ class Offhook:
     async def _open_engines(self) -> Engines:
         """Load both models at once: most of the start-up is spent here."""
         chosen = self.config
-        asr = _made(engine_registry.asr, chosen.asr.engine, chosen.asr.settings)
+        models = models_of(chosen)
+        # In threads: an engine may have to fetch its model first.
+        asr = await asyncio.to_thread(
+            _made, engine_registry.asr, chosen.asr.engine, chosen.asr.settings, models
+        )
         self._closing.push_async_callback(asr.aclose)
-        tts = _made(engine_registry.tts, chosen.tts.engine, chosen.tts.settings)
+        tts = await asyncio.to_thread(
+            _made, engine_registry.tts, chosen.tts.engine, chosen.tts.settings, models
+        )
         self._closing.push_async_callback(tts.aclose)
         await asyncio.gather(asr.warm_up(), tts.warm_up())
         self._voice: Tts = tts
@@ -230,9 +238,9 @@ class Offhook:
             raise PartFailed(f"all {self.config.limits.max_calls} places are taken")
 
 
-def _made(make: Callable[[str, object], T], engine: str, settings: object) -> T:
+def _made(make: Callable[[str, object, Models], T], engine: str, settings: object, models: Models) -> T:
     try:
-        return make(engine, settings)
+        return make(engine, settings, models)
     except (engine_registry.UnknownEngine, engine_registry.EngineMissing) as error:
         raise PartFailed(str(error)) from error
 

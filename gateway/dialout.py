@@ -16,6 +16,7 @@ from engines.base import Asr, AsrOptions, AsrStream
 from gateway.config import Config, secrets_in
 from gateway.errors import FileUnfit
 from gateway.logs import LogSettings, start_logs
+from gateway.models import models_of
 from media.frame import AudioFrame, Pcm, Voice
 from media.legs.base import (
     DtmfReceived,
@@ -67,7 +68,9 @@ async def place(config: Config, order: Outgoing) -> int:
     logs = start_logs(LogSettings(level="warning"), secrets=secrets_in(config))
     try:
         async with AsyncExitStack() as closing:
-            asr = engine_registry.asr(config.asr.engine, config.asr.settings)
+            asr = await asyncio.to_thread(
+                engine_registry.asr, config.asr.engine, config.asr.settings, models_of(config)
+            )
             closing.push_async_callback(asr.aclose)
             await asr.warm_up()
             away = _Away()

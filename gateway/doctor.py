@@ -22,6 +22,7 @@ from gateway.dialplan import BUILT_IN, Dialplan
 from gateway.errors import GatewayError
 from gateway.known_sentence import SPOKEN, understood
 from gateway.logs import LogSettings, start_logs
+from gateway.models import models_of
 from gateway.record_keeper import open_folder
 from media.frame import AudioFrame, Pcm, frame_samples
 from media.legs.base import LegError
@@ -183,9 +184,13 @@ async def _engines(patient: Patient) -> str:
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        asr = engine_registry.asr(config.asr.engine, config.asr.settings)
+        asr = await asyncio.to_thread(
+            engine_registry.asr, config.asr.engine, config.asr.settings, models_of(config)
+        )
         patient.closing.push_async_callback(asr.aclose)
-        tts = engine_registry.tts(config.tts.engine, config.tts.settings)
+        tts = await asyncio.to_thread(
+            engine_registry.tts, config.tts.engine, config.tts.settings, models_of(config)
+        )
         patient.closing.push_async_callback(tts.aclose)
     except (engine_registry.UnknownEngine, engine_registry.EngineMissing) as error:
         raise Unwell(str(error), "install what is missing, or choose another engine in asr and tts") from None

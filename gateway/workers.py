@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from engines import registry as engine_registry
 from engines.base import Asr, Tts
-from engines.worker import Report, WorkerFailed, serve_asr, serve_tts
+from engines.models.base import Report
+from engines.worker import WorkerFailed, serve_asr, serve_tts
 from gateway.config import Config, secrets_in
 from gateway.errors import PartFailed
 from gateway.logs import start_logs
+from gateway.models import models_of
 
 
 async def serve_recogniser(config: Config) -> None:
@@ -15,7 +17,7 @@ async def serve_recogniser(config: Config) -> None:
 
     def make(report: Report) -> Asr:
         report("loading")
-        return engine_registry.asr(config.asr.engine, config.asr.settings)
+        return engine_registry.asr(config.asr.engine, config.asr.settings, models_of(config, report))
 
     output = start_logs(config.logs, secrets=secrets_in(config))
     try:
@@ -31,7 +33,7 @@ async def serve_voice(config: Config) -> None:
 
     def make(report: Report) -> Tts:
         report("loading")
-        return engine_registry.tts(config.tts.engine, config.tts.settings)
+        return engine_registry.tts(config.tts.engine, config.tts.settings, models_of(config, report))
 
     output = start_logs(config.logs, secrets=secrets_in(config))
     try:

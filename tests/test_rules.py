@@ -17,8 +17,9 @@ FOLDERS = (*OURS, "callers", "demo", "benchmarks")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "media": ("media",),
     "engines": ("engines", "media.frame", "media.clock", "media.resample"),
-    "gateway": ("gateway", "media", "engines.base", "engines.registry", "engines.router", "engines.text",
-                "engines.speech_cache", "engines.worker", "engines.worker_settings", "license.client"),
+    "gateway": ("gateway", "media", "engines.base", "engines.models", "engines.registry", "engines.router",
+                "engines.text", "engines.speech_cache", "engines.worker", "engines.worker_settings",
+                "license.client"),
     "license": ("license",),
 }  # fmt: skip
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from engines import registry
 from engines.embedded.moonshine import MoonshineSettings
+from engines.models.base import Models
+from engines.models.local import LocalModels
 from engines.registry import ASR, TTS, EngineMissing, Entry, UnknownEngine
 
 
@@ -25,6 +29,27 @@ def test_a_missing_library_says_what_to_install() -> None:
 def test_settings_of_another_engine_are_refused() -> None:
     with pytest.raises(TypeError, match="HibariSettings"):
         registry.tts("hibari", MoonshineSettings())
+
+
+@dataclass(frozen=True)
+class StoredSettings:
+    """Of `Stored`, below."""
+
+
+@dataclass
+class Stored:
+    settings: StoredSettings
+    models: Models
+
+
+def test_an_engine_that_says_so_is_given_the_model_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Entry(__name__, "Stored", "StoredSettings", "nothing", models=True)
+    monkeypatch.setitem(ASR, "stored", entry)
+    store = LocalModels()
+    made = registry.asr("stored", StoredSettings(), store)
+    assert isinstance(made, Stored) and made.models is store
+    alone = registry.asr("stored")
+    assert isinstance(alone, Stored) and isinstance(alone.models, LocalModels)
 
 
 @pytest.mark.parametrize(("table", "name"), [(table, name) for table in (ASR, TTS) for name in table])

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from engines.base import EngineError, EngineFailed, TtsOptions
+from engines.models.base import ModelError, Report
 from engines.riva.asr_service import AsrService
 from engines.riva.client_tts import RivaTts, RivaTtsSettings
 from engines.riva.server import GrpcSettings, TlsFiles
 from engines.riva.wire import Status, asr_grpc, asr_pb2, grpc, health_pb2, health_pb2_grpc
-from engines.worker import Report, State, Worker, WorkerFailed, serve_asr, serve_tts
+from engines.worker import State, Worker, WorkerFailed, serve_asr, serve_tts
 from engines.worker_settings import AsrWorkerSettings, HttpSettings, TtsWorkerSettings, WorkerSettings
 from tests.engines.riva.fakes import HummingTts, TellingAsr, run, until
 
@@ -79,6 +80,7 @@ def test_health_shows_every_state_from_loading_to_draining() -> None:
         def make(report: Report) -> SlowAsr:
             report("downloading 43 %")
             go.wait(5.0)
+            report("loading")
             engines.append(SlowAsr())
             return engines[0]
 
@@ -86,7 +88,7 @@ def test_health_shows_every_state_from_loading_to_draining() -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
             health = health_pb2_grpc.HealthStub(channel)
             await asyncio.sleep(0.05)
-            assert await state(http_port) == (503, "loading", "downloading 43 %")
+            assert await state(http_port) == (503, "downloading", "downloading 43 %")
             assert (await health.Check(health_pb2.HealthCheckRequest())).status == 2
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 stub = asr_grpc.RivaSpeechRecognitionStub(channel)
@@ -215,12 +217,35 @@ def test_a_voice_is_served_over_tls(tmp_path: Path) -> None:
     process(serve_tts(lambda report: HummingTts(), settings), meanwhile)
 
 
+def test_a_stop_ends_the_loading() -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def make(report: Report) -> TellingAsr:
+        began.set()
+        try:
+            while True:
+                report("downloading 1 %")
+        finally:
+            ended.set()
+
+    async def meanwhile() -> None:
+        await asyncio.to_thread(began.wait, 5.0)
+
+    process(serve_asr(make, AsrWorkerSettings(grpc=GrpcSettings())), meanwhile)
+    assert ended.wait(5.0)
+
+
 def test_what_keeps_it_from_starting_is_said_with_the_cure() -> None:
     class Cold(TellingAsr):
         async def warm_up(self) -> None:
             raise EngineFailed("no memory")
 
+    def absent(report: Report) -> TellingAsr:
+        raise ModelError("no such model")
+
     async def main() -> None:
+        with pytest.raises(WorkerFailed, match="no such model"):
+            await serve_asr(absent, AsrWorkerSettings(grpc=GrpcSettings()))
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
