@@ -131,11 +131,20 @@ class Link:
     async def ask(
         self, method: Callable[..., Awaitable[Message]], request: Message, patience: float
     ) -> Message:
-        """One answer; waits for the server to come up within `patience` seconds. Raises `EngineError`."""
-        try:
-            return await method(request, metadata=self.metadata, timeout=patience, wait_for_ready=True)
-        except grpc.aio.AioRpcError as error:
-            raise self.error(error.code(), error.details()) from None
+        """One answer; waits for the server to be up and ready within `patience` seconds.
+
+        Raises `EngineError`.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        while True:
+            try:
+                left = max(0.0, until - loop.time())
+                return await method(request, metadata=self.metadata, timeout=left, wait_for_ready=True)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not Status.UNAVAILABLE or loop.time() + _RETRY >= until:
+                    raise self.error(error.code(), error.details()) from None
+            await asyncio.sleep(_RETRY)  # a worker answers while it still loads its model
 
     def error(self, code: Status, details: str | None) -> EngineError:
         """A status from this server as an error that names it."""

@@ -20,6 +20,7 @@ from engines.models.base import ModelError, Report
 from engines.riva.asr_service import AsrService
 from engines.riva.client_tts import RivaTts, RivaTtsSettings
 from engines.riva.server import GrpcSettings, TlsFiles
+from engines.riva.tts_service import TtsService
 from engines.riva.wire import Status, asr_grpc, asr_pb2, grpc, health_pb2, health_pb2_grpc
 from engines.worker import State, Worker, WorkerFailed, serve_asr, serve_tts
 from engines.worker_settings import AsrWorkerSettings, HttpSettings, TtsWorkerSettings, WorkerSettings
@@ -215,6 +216,28 @@ def test_a_voice_is_served_over_tls(tmp_path: Path) -> None:
         await lost.aclose()
 
     process(serve_tts(lambda report: HummingTts(), settings), meanwhile)
+
+
+def test_a_client_waits_for_a_worker_that_still_loads() -> None:
+    async def main() -> None:
+        worker = Worker(WorkerSettings())
+        service = TtsService(worker.door, WorkerSettings().limits)
+        await worker.listen(tts=service)
+        address = f"127.0.0.1:{worker.ports[0]}"
+        hasty = RivaTts(RivaTtsSettings(address=address, start_seconds=0.3))
+        with pytest.raises(EngineError, match="still starting"):
+            await hasty.warm_up()
+        await hasty.aclose()
+        client = RivaTts(RivaTtsSettings(address=address))
+        warming = asyncio.ensure_future(client.warm_up())
+        await asyncio.sleep(0.05)
+        service.begin(await worker.load(lambda report: HummingTts()))
+        worker.ready()
+        await warming
+        await client.aclose()
+        await worker.aclose()
+
+    run(main())
 
 
 def test_a_stop_ends_the_loading() -> None:
