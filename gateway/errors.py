@@ -111,9 +111,66 @@ class FileUnfit(GatewayError):
     """A file that somebody named cannot be used."""
 
 
+class KeyRefused(GatewayError):
+    """No key was given where one is needed, or one that we do not know, that ran out or was revoked."""
+
+
+class ScopeRefused(GatewayError):
+    """The key is good, but not for this."""
+
+
+class LimitReached(GatewayError):
+    """The key has used up its rate or its places; `retry_after` says in seconds when to try again."""
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class RequestUnfit(GatewayError):
+    """A request of the speech API is wrong; `field` names the parameter, "" where it is none."""
+
+    def __init__(self, detail: str, *, field: str = "") -> None:
+        super().__init__(f"{field}: {detail}" if field else detail)
+        self.field = field
+
+
+class AbilityMissing(RequestUnfit):
+    """A parameter asks for something that the engine in use cannot do."""
+
+
+class AudioUnfit(RequestUnfit):
+    """The sound cannot be read: truncated, mislabelled, or of a kind that is not taken."""
+
+
+class BodyTooLarge(RequestUnfit):
+    """More was sent than is taken; `most_bytes` tells the limit."""
+
+    def __init__(self, detail: str, *, most_bytes: int, field: str = "") -> None:
+        super().__init__(detail, field=field)
+        self.most_bytes = most_bytes
+
+
+class ClientSilent(GatewayError):
+    """A client sent nothing for longer than its contract allows."""
+
+
+class ClientSlow(GatewayError):
+    """A client does not read what it asked for."""
+
+
+class ServiceAway(GatewayError):
+    """A service that this request needs is out of reach; `retry_after` says in seconds when to try again."""
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 _OURS = Verdict(Fault.US, False, 500, 500, EndReason.INTERNAL_ERROR)
 _OPERATOR = Verdict(Fault.CONFIG, False, 500, 500, EndReason.INTERNAL_ERROR)
 _ENGINE = Verdict(Fault.BACKEND, True, 502, 503, EndReason.ENGINE_FAILED)
+_CALLER = Verdict(Fault.CALLER, False, 400, 488, EndReason.REJECTED)
 
 VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
     {
@@ -133,6 +190,16 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         PortTaken: _OPERATOR,
         PartFailed: _OPERATOR,
         FileUnfit: _OPERATOR,
+        KeyRefused: replace(_CALLER, http_status=401, sip_code=403),
+        ScopeRefused: replace(_CALLER, http_status=403, sip_code=403),
+        LimitReached: replace(_CALLER, retryable=True, http_status=429, sip_code=503),
+        RequestUnfit: _CALLER,
+        AbilityMissing: _CALLER,
+        AudioUnfit: replace(_CALLER, http_status=415),
+        BodyTooLarge: replace(_CALLER, http_status=413, sip_code=513),
+        ClientSilent: replace(_CALLER, retryable=True, http_status=408, sip_code=408),
+        ClientSlow: replace(_CALLER, retryable=True, http_status=408, sip_code=408),
+        ServiceAway: replace(_ENGINE, http_status=503),
         LegError: Verdict(Fault.BACKEND, False, 502, 500, EndReason.MEDIA_LOST),
         AgentError: Verdict(Fault.BACKEND, True, 502, 503, EndReason.DEAD_AIR),
         EngineError: _ENGINE,

@@ -16,9 +16,10 @@ FOLDERS = (*OURS, "callers", "demo", "benchmarks")
 # Folder → prefixes of our own modules that it may import. The longest matching folder decides.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "media": ("media",),
-    "engines": ("engines", "media.frame", "media.clock", "media.resample"),
+    "engines": ("engines", "media.frame", "media.clock", "media.resample", "media.g711", "media.wav_header"),
     "gateway": ("gateway", "media", "engines.base", "engines.models", "engines.registry", "engines.router",
-                "engines.text", "engines.speech_cache", "engines.worker", "engines.worker_settings",
+                "engines.text", "engines.speech_cache", "engines.traits", "engines.worker",
+                "engines.worker_settings",
                 "license.client"),
     "license": ("license",),
 }  # fmt: skip
@@ -33,7 +34,7 @@ FENCES: dict[str, str] = {
     "webrtcvad": r"media/vad\w*\.py",
     "torch": r"engines/(nemo_asr|coqui_tts)\w*\.py",
     "nemo": r"engines/nemo_asr\w*\.py",
-    "fastapi": r"(gateway/api/\w+|license/proxy)\.py",
+    "fastapi": r"(gateway/api/(\w+/)?\w+|license/proxy)\.py",
     "uvicorn": r"(gateway/api/\w+|license/proxy)\.py",
     "prometheus_client": r"(gateway/(metrics|api/\w+)|engines/worker_metrics)\.py",
     "grpc": r"engines/riva/wire\.py",

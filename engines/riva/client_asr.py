@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.base import AsrOptions, EngineBusy, EngineError, EngineRefused, Transcript
-from engines.riva import g711
 from engines.riva.client_link import Link, LinkSettings, good
 from engines.riva.client_utterance import Course, Patience, Utterance
 from engines.riva.dialect import BY_CALLER, DIALECT, SEGMENTS, VERSION
 from engines.riva.wire import Message, asr_grpc, asr_pb2, audio_pb2
+from media import g711
 from media.frame import AudioFrame
 
 _UNSETTLED = 16

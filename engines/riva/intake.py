@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engines.riva import g711
 from engines.riva.refusal import Refused
-from engines.riva.wav_header import BadHeader, WavHeader, read_header
 from engines.riva.wire import audio_pb2
+from media import g711
 from media.frame import AudioFrame, Pcm, frame_samples
 from media.resample import Resampler
+from media.wav_header import BadHeader, WavHeader, read_header
 
 LOWEST_RATE = 8000
 HIGHEST_RATE = 48000

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.riva import g711
 from engines.riva.intake import ALAW, LINEAR, ULAW, UNSPECIFIED, AudioForm, Intake, encoding_name
 from engines.riva.refusal import Refused
-from engines.riva.wav_header import LONGEST, BadHeader, read_header
-from media import tones
+from media import g711, tones
 from media.frame import AudioFrame, Pcm
+from media.wav_header import LONGEST, BadHeader, read_header
 
 TONE = tones.tone((440.0,), 0.31, 8000)
 

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from engines.riva.g711 import ALAW, ULAW, to_alaw, to_ulaw
+from media.g711 import ALAW, ULAW, to_alaw, to_ulaw
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)

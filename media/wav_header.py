@@ -1,4 +1,4 @@
-"""Reads the header of a WAV file that comes in pieces, as Riva's own clients send it."""
+"""Reads the header of a WAV file that comes in pieces, as streaming clients send it."""
 
 from __future__ import annotations
 

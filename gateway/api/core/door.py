@@ -1,0 +1,152 @@
+"""Who is let in to the speech API, how often, and how many at once."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from gateway.api.core.credentials import presented
+from gateway.errors import Draining, GatewayError, KeyRefused, LimitReached, ScopeRefused
+from gateway.keys.key import Key, Scope, split
+from gateway.keys.keyring import Keyring
+
+log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 1
+_KEYS_COUNTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    key_id: str
+    """"" where no key is needed."""
+    name: str = ""
+    at_once: int = 0
+
+
+NOBODY = Caller("")
+"""Asks without a key where none is needed."""
+
+
+class Rates(Protocol):
+    """Counts what a key begins; a node alone keeps it in memory, several share a store."""
+
+    async def take(self, key_id: str, per_minute: int) -> float:
+        """Count one; returns 0, or the seconds after which the next will be taken."""
+
+
+class MemoryRates:
+    """One node's `Rates`: for each key a bucket that refills evenly (a "leaky bucket as a meter")."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        """When each key's bucket will have run empty."""
+
+    async def take(self, key_id: str, per_minute: int) -> float:
+        """See `Rates.take`."""
+        now = self._clock()
+        each = 60.0 / per_minute
+        empty_at = max(now, self._full_at.get(key_id, now)) + each
+        if empty_at - now > 60.0 + 1e-9:
+            return empty_at - now - 60.0
+        self._full_at[key_id] = empty_at
+        self._full_at.move_to_end(key_id)
+        if len(self._full_at) > _KEYS_COUNTED:
+            self._full_at.popitem(last=False)
+        return 0.0
+
+
+class Door:
+    """Lets requests in: by key, by scope, by rate, by places."""
+
+    def __init__(
+        self,
+        keyring: Keyring | None,
+        rates: Rates,
+        wall: Callable[[], datetime],
+        *,
+        places: int,
+        counted: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        """`keyring`: None where no key is asked for. `counted` is told why somebody was turned away."""
+        self._keyring = keyring
+        self._rates = rates
+        self._wall = wall
+        self._places = places
+        self._counted = counted
+        self._inside: Counter[str] = Counter()
+        self._taken = 0
+        self.draining = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether a key is needed."""
+        return self._keyring is not None
+
+    @property
+    def taken(self) -> int:
+        """Requests and sockets inside."""
+        return self._taken
+
+    async def admit(self, headers: Mapping[str, str], query: Mapping[str, str], scope: Scope) -> Caller:
+        """Who asks. Raises `KeyRefused`, `ScopeRefused`, `LimitReached` or `Draining`."""
+        if self.draining:
+            raise self._turned_away("draining", Draining("the node is shutting down", retry_after=5))
+        if self._keyring is None:
+            return NOBODY
+        key = self._known(presented(headers, query))
+        if scope not in key.scopes:
+            told = f"this key may not be used to {scope}; its scopes: {', '.join(sorted(key.scopes))}"
+            raise self._turned_away("scope", ScopeRefused(told))
+        if key.per_minute:
+            wait = await self._rates.take(key.key_id, key.per_minute)
+            if wait > 0:
+                told = f"this key may begin {key.per_minute} requests a minute"
+                raise self._turned_away("rate", LimitReached(told, retry_after=max(1, round(wait + 0.5))))
+        return Caller(key.key_id, key.name, key.at_once)
+
+    @contextmanager
+    def place(self, caller: Caller) -> Iterator[None]:
+        """A place for the length of the block. Raises `LimitReached`."""
+        if self._taken >= self._places:
+            told = f"all {self._places} places of this node are taken"
+            raise self._turned_away("full", LimitReached(told, retry_after=_RETRY_SECONDS))
+        if caller.at_once and self._inside[caller.key_id] >= caller.at_once:
+            told = f"this key may have {caller.at_once} requests at once"
+            raise self._turned_away("at_once", LimitReached(told, retry_after=_RETRY_SECONDS))
+        self._taken += 1
+        self._inside[caller.key_id] += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self._inside[caller.key_id] -= 1
+            if not self._inside[caller.key_id]:
+                del self._inside[caller.key_id]
+
+    def _known(self, text: str) -> Key:
+        if not text:
+            raise self._turned_away("no_key", KeyRefused("a key is needed: `Authorization: Token <key>`"))
+        parts = split(text)
+        key = self._keyring.keys().get(parts[0]) if parts and self._keyring else None
+        if parts is None or key is None or not key.proves(parts[1]):
+            raise self._turned_away("wrong_key", KeyRefused("this key is not known here"))
+        if key.revoked is not None:
+            raise self._turned_away("revoked", KeyRefused("this key was revoked"))
+        if key.expires is not None and key.expires <= self._wall():
+            raise self._turned_away("expired", KeyRefused("this key has expired"))
+        return key
+
+    def _turned_away(self, reason: str, error: GatewayError) -> GatewayError:
+        self._counted(reason)
+        log.info("turned away", reason=reason)
+        return error

@@ -1,0 +1,82 @@
+"""What every dialect of the speech API is given: the two engines, the door, and the bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engines.base import Asr, Tts
+from engines.traits import AsrTraits, TtsTraits, asr_traits, tts_traits
+from gateway.api.core.door import Door
+from gateway.api.core.listening import ListenLimits
+from gateway.api.core.speaking import SpeakLimits
+from gateway.api.core.voice_bench import VoiceBench
+from media.segmenter import SegmenterSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechLimits:
+    """Bounds of the speech API, on by default."""
+
+    places: int = 256
+    """1 to 100,000: requests and sockets served at once; the next is refused with 429."""
+    body_bytes: int = 100 * 1024 * 1024
+    """1 KiB to 16 GiB: the largest recording taken."""
+    recording_seconds: float = 7200.0
+    """1 to 86,400: the longest recording taken."""
+    text_bytes: int = 2 * 1024 * 1024
+    """1 KiB to 64 MiB: the largest body that is not a recording."""
+    text_chars: int = 5000
+    """1 to 100,000: characters of one text to speak, where the dialect has no bound of its own."""
+    unread_seconds: float = 10.0
+    """0.05 to 600: a client that takes nothing for so long is cut off."""
+    shortest_endpoint_ms: int = 200
+    """50 to 2000: a client's shorter endpointing is raised to this, so that no word is cut in two."""
+    listen: ListenLimits = field(default_factory=ListenLimits)
+    """One live stream."""
+    speak: SpeakLimits = field(default_factory=SpeakLimits)
+    """One text, and one socket that speaks."""
+
+    def __post_init__(self) -> None:
+        ranges: dict[str, tuple[float, float]] = {
+            "places": (1, 100_000),
+            "body_bytes": (1024, 16 * 2**30),
+            "recording_seconds": (1, 86_400),
+            "text_bytes": (1024, 64 * 2**20),
+            "text_chars": (1, 100_000),
+            "unread_seconds": (0.05, 600),
+            "shortest_endpoint_ms": (50, 2000),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}: give {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechParts:
+    """The same for all dialects."""
+
+    asr: Asr
+    tts: Tts
+    door: Door
+    bench: VoiceBench
+    wall: Callable[[], datetime]
+    """UTC, aware."""
+    new_id: Callable[[], str]
+    """A request's id: a UUID."""
+    limits: SpeechLimits = field(default_factory=SpeechLimits)
+    segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
+    language: str = "en-US"
+    """For clients that name none."""
+    version: str = "0"
+
+    @property
+    def hears(self) -> AsrTraits:
+        """What the recogniser can do."""
+        return asr_traits(self.asr)
+
+    @property
+    def speaks(self) -> TtsTraits:
+        """What the voice can do."""
+        return tts_traits(self.tts)
