@@ -17,7 +17,10 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from engines.base import Asr, EngineError, Tts
+from engines.fleet import WorkerKind
+from engines.fleet_announce import Announcer, Load
 from engines.models.base import Report
+from engines.redis_client import RedisClient
 from engines.registry import EngineMissing, UnknownEngine
 from engines.riva.asr_service import AsrService
 from engines.riva.door import Door
@@ -72,6 +75,7 @@ class Worker:
         self._detail = ""
         self._engine: Engine | None = None
         self._grpc: RivaServer | None = None
+        self._announcer: Announcer | None = None
         self._http = HttpServer({
             "/health": self._health,
             "/live": lambda: Page(b"alive\n"),
@@ -111,6 +115,16 @@ class Worker:
             cure = "change http.host, http.port or grpc.tls"
             raise WorkerFailed(f"cannot listen or read TLS files: {error.strerror}; {cure}") from error
 
+    def announce(self, kind: WorkerKind, client: RedisClient | None = None) -> None:
+        """After `listen`: tell gateways through Redis that this worker is here, where the settings say so."""
+        settings = self._settings
+        if settings.fleet.enabled and self._announcer is None:
+            host = settings.grpc.host
+            listens = f"[{host}]" if ":" in host and not host.startswith("[") else host
+            address = f"{listens}:{self.ports[0]}"
+            self._announcer = Announcer(settings.fleet, kind, address, self._load_now, client)
+            self._announcer.start()
+
     async def load(self, make: Callable[[Report], E]) -> E:
         """Make the engine in a thread of its own and warm it up. Raises `WorkerFailed`."""
         try:
@@ -144,6 +158,8 @@ class Worker:
         self.door.close("the worker is being stopped; use another")
         if self._grpc is not None:
             self._grpc.ready(False)
+        if self._announcer is not None:
+            await self._announcer.withdraw()
         try:
             async with asyncio.timeout(self._settings.drain_seconds):
                 await self.door.empty()
@@ -151,7 +167,10 @@ class Worker:
             log.warning("requests were cut at shutdown", running=self.door.taken)
 
     async def aclose(self) -> None:
-        """Close the ports, then the engine. Idempotent."""
+        """Withdraw, close the ports, then the engine. Idempotent."""
+        announcer, self._announcer = self._announcer, None
+        if announcer is not None:
+            await announcer.aclose()
         if self._grpc is not None:
             await self._grpc.aclose()
         await self._http.aclose()
@@ -163,6 +182,10 @@ class Worker:
         self.state = state
         self._detail = ""
         self.metrics.state(state, State)
+
+    def _load_now(self) -> Load:
+        engine = self._engine.name if self._engine else ""
+        return Load(engine, self.door.taken, self._settings.limits.streams, self.state is State.READY)
 
     def _health(self) -> Page:
         told = {
@@ -211,6 +234,7 @@ async def _serve(
     stopping = loop.create_task(stop.wait())
     try:
         await worker.listen(asr, tts)
+        worker.announce("asr" if asr is not None else "tts")
         loading = loop.create_task(worker.load(make))
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engines.fleet import AnnounceSettings
 from engines.riva.endpointing import EndpointSettings
 from engines.riva.limits import WireLimits
 from engines.riva.server import GrpcSettings
 
 ASR_PORT = 2233
 TTS_PORT = 8876
+
+_EVERYWHERE = ("0.0.0.0", "::", "")
+"""Hosts that stand for every address of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,16 @@ class WorkerSettings:
     """For clients that name none."""
     drain_seconds: float = 30.0
     """0 to 3600: at shutdown, how long running requests may go on."""
+    fleet: AnnounceSettings = field(default_factory=AnnounceSettings)
+    """Whether and how gateways learn of this worker through Redis."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.drain_seconds <= 3600.0:
             raise ValueError("drain_seconds: give 0 to 3600")
+        if self.fleet.enabled and not self.fleet.advertise and self.grpc.host.strip("[]") in _EVERYWHERE:
+            raise ValueError(
+                f"fleet.advertise: give the host:port that gateways reach; {self.grpc.host} is none"
+            )
 
 
 def _asr_port() -> GrpcSettings:

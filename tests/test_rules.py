@@ -17,10 +17,25 @@ FOLDERS = (*OURS, "callers", "demo", "benchmarks")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "media": ("media",),
     "engines": ("engines", "media.frame", "media.clock", "media.resample", "media.g711", "media.wav_header"),
-    "gateway": ("gateway", "media", "engines.base", "engines.models", "engines.registry", "engines.router",
-                "engines.text", "engines.speech_cache", "engines.traits", "engines.worker",
-                "engines.worker_settings",
-                "license.client"),
+    "gateway": (
+        "gateway",
+        "media",
+        "engines.base",
+        "engines.fleet",
+        "engines.fleet_redis",
+        "engines.fleet_static",
+        "engines.models",
+        "engines.redis_client",
+        "engines.redis_url",
+        "engines.registry",
+        "engines.router",
+        "engines.speech_cache",
+        "engines.text",
+        "engines.traits",
+        "engines.worker",
+        "engines.worker_settings",
+        "license.client",
+    ),
     "license": ("license",),
 }  # fmt: skip
 
@@ -42,6 +57,8 @@ FENCES: dict[str, str] = {
     "grpc_reflection": r"engines/riva/wire\.py",
     "riva": r"engines/riva/wire\.py",
     "openai": r"gateway/agents/\w+\.py",
+    "redis": r"(engines/(redis_client|fleet_announce)|gateway/store/\w+)\.py",
+    "fakeredis": r"gateway/store/\w+\.py",
 }
 
 
