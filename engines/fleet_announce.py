@@ -14,7 +14,7 @@ from redis.exceptions import WatchError
 
 from engines.fleet import AnnounceSettings, WorkerKind
 from engines.fleet_redis import Announcement, index_key, worker_key
-from engines.redis_client import LOST, RedisClient, connect
+from engines.redis_client import LOST, RedisClient, cancelled, connect
 from engines.redis_url import shown
 
 log = structlog.get_logger(__name__)
@@ -89,7 +89,7 @@ class Announcer:
             await self._client.aclose()
 
     async def _beat(self) -> None:
-        while True:
+        while not cancelled():
             try:
                 async with asyncio.timeout(_DEADLINE):
                     await self._say()
@@ -100,7 +100,8 @@ class Announcer:
                 if not self._lost:
                     log.warning("not announced: Redis does not answer", why=str(error) or "too slow")
                 self._lost = True
-            await asyncio.sleep(self._settings.heartbeat_seconds)
+            if not cancelled():
+                await asyncio.sleep(self._settings.heartbeat_seconds)
 
     async def _say(self) -> None:
         load, ttl_ms = self._load(), round(self._settings.ttl_seconds * 1000)

@@ -19,7 +19,7 @@ import structlog
 from pydantic_core import from_json
 
 from engines.fleet import KINDS, WorkerKind, WorkerSeen, check_address
-from engines.redis_client import LOST, RedisClient
+from engines.redis_client import LOST, RedisClient, cancelled
 from media.clock import now
 
 log = structlog.get_logger(__name__)
@@ -145,7 +145,7 @@ class RedisFleet:
         return {**self._counts, **known, "lost": int(self._lost)}
 
     async def _follow(self) -> None:
-        while True:
+        while not cancelled():
             await asyncio.sleep(self._settings.refresh_seconds)
             await self._read()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeAlias, cast
 from urllib.parse import SplitResult, parse_qsl, unquote
 
@@ -43,6 +44,16 @@ def connect(url: str, *, seconds: float, connections: int = 16) -> RedisClient:
     if parts.scheme in SENTINEL:
         return _sentinel(parts, options)
     return Redis.from_pool(BlockingConnectionPool.from_url(url, timeout=seconds, **options))
+
+
+def cancelled() -> bool:
+    """Whether somebody wants the current task to end.
+
+    A command that ends in the very moment in which its task is cancelled may swallow that (`asyncio.wait_for`
+    of Python 3.11 does, and the client library awaits through the like); loops over commands ask here.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _cluster(parts: SplitResult, url: str, options: dict[str, Any]) -> RedisCluster:
