@@ -143,6 +143,30 @@ class AudioUnfit(RequestUnfit):
     """The sound cannot be read: truncated, mislabelled, or of a kind that is not taken."""
 
 
+class AudioBroken(AudioUnfit):
+    """It claims to be audio but cannot be decoded, or ends before its own header says."""
+
+
+class AudioTooLong(RequestUnfit):
+    """More seconds of sound than are taken."""
+
+
+class FormatUnfit(RequestUnfit):
+    """A format of sound that we do not make: a codec, rate, container or bit rate."""
+
+
+class FetchRefused(RequestUnfit):
+    """An address that must not be asked: wrong scheme, or a network that is not allowed."""
+
+
+class FetchFailed(RequestUnfit):
+    """The server at an address that a client named gave nothing we could use."""
+
+
+class DecodersBusy(AdmissionRefused):
+    """Too many audio files wait to be decoded."""
+
+
 class BodyTooLarge(RequestUnfit):
     """More was sent than is taken; `most_bytes` tells the limit."""
 
@@ -196,6 +220,12 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         RequestUnfit: _CALLER,
         AbilityMissing: _CALLER,
         AudioUnfit: replace(_CALLER, http_status=415),
+        AudioBroken: _CALLER,
+        AudioTooLong: replace(_CALLER, http_status=413, sip_code=513),
+        FormatUnfit: _CALLER,
+        FetchRefused: _CALLER,
+        FetchFailed: replace(_CALLER, retryable=True),
+        DecodersBusy: Verdict(Fault.US, True, 503, 503, EndReason.REJECTED),
         BodyTooLarge: replace(_CALLER, http_status=413, sip_code=513),
         ClientSilent: replace(_CALLER, retryable=True, http_status=408, sip_code=408),
         ClientSlow: replace(_CALLER, retryable=True, http_status=408, sip_code=408),

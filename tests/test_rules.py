@@ -49,6 +49,8 @@ FENCES: dict[str, str] = {
     "webrtcvad": r"media/vad\w*\.py",
     "torch": r"engines/(nemo_asr|coqui_tts)\w*\.py",
     "nemo": r"engines/nemo_asr\w*\.py",
+    "av": r"(gateway/audio/\w+|media/legs/webrtc\w*)\.py",
+    "httpcore": r"gateway/audio/outbound\.py",
     "fastapi": r"(gateway/api/(\w+/)?\w+|license/proxy)\.py",
     "uvicorn": r"(gateway/api/\w+|license/proxy)\.py",
     "prometheus_client": r"(gateway/(metrics|api/\w+)|engines/worker_metrics)\.py",

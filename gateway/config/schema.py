@@ -10,6 +10,7 @@ from engines.worker_settings import AsrWorkerSettings, TtsWorkerSettings
 from gateway.agents.echo import EchoSettings
 from gateway.agents.registry import AgentSettings
 from gateway.api.settings import ApiSettings
+from gateway.audio.settings import AudioSettings
 from gateway.calls.registry import RegistrySettings
 from gateway.calls.settings import SessionSettings
 from gateway.config.engine_sections import AsrSection, TtsSection
@@ -76,6 +77,8 @@ class Config:
     """How many calls this node takes, whatever network they come through."""
     api: ApiSettings = field(default_factory=ApiSettings)
     """The HTTP side: health, readiness, metrics, calls."""
+    audio: AudioSettings = field(default_factory=AudioSettings)
+    """Audio files that clients send or name: limits, decoders, who may be asked for them."""
     logs: LogSettings = field(default_factory=LogSettings)
     """What is logged, and how."""
     stall: StallSettings = field(default_factory=StallSettings)
