@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from http import HTTPStatus
@@ -73,6 +74,7 @@ class Worker:
         self.state = State.LOADING
         self._settings = settings
         self._detail = ""
+        self._changing = threading.Lock()
         self._engine: Engine | None = None
         self._grpc: RivaServer | None = None
         self._announcer: Announcer | None = None
@@ -92,11 +94,12 @@ class Worker:
 
         Raises `WorkerFailed` once the worker is to stop, so that loading ends too.
         """
-        if self.state not in _STARTING:
-            raise WorkerFailed("the worker was stopped while it loaded")
         word = detail.partition(" ")[0]
-        self._enter(State(word) if word in _STARTING else self.state)
-        self._detail = detail
+        with self._changing:  # the loading thread asks and sets; a stop in between must not be overwritten
+            if self.state not in _STARTING:
+                raise WorkerFailed("the worker was stopped while it loaded")
+            self._set(State(word) if word in _STARTING else self.state)
+            self._detail = detail
 
     async def listen(self, asr: AsrService | None = None, tts: TtsService | None = None) -> None:
         """Open both ports. Raises `WorkerFailed`."""
@@ -179,6 +182,10 @@ class Worker:
             await engine.aclose()
 
     def _enter(self, state: State) -> None:
+        with self._changing:
+            self._set(state)
+
+    def _set(self, state: State) -> None:
         self.state = state
         self._detail = ""
         self.metrics.state(state, State)
