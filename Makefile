@@ -1,16 +1,21 @@
 # The two commands: `make demo` and `make test`.
 venv := $(or $(OFFHOOK_VENV),.venv)
 python := $(venv)/bin/python
+gpu_venv := $(or $(OFFHOOK_GPU_VENV),.venv-gpu)
 
-.PHONY: demo test setup lint types unit native live benchmarks lock clean
+.PHONY: demo test setup setup-gpu engines lint types unit native live benchmarks lock lock-gpu clean
 
 demo: setup
 	@$(venv)/bin/offhook demo
 
-test: lint types unit native live
+test: lint types unit native live engines
 
 setup:
 	@deploy/bootstrap.sh
+
+# The environment of NeMo and Coqui, CPU or CUDA as the machine has it.
+setup-gpu:
+	@deploy/setup_gpu.sh
 
 lint: setup
 	$(python) -m ruff check .
@@ -20,7 +25,7 @@ types: setup
 	$(python) -m mypy .
 
 unit: setup
-	$(python) -m pytest -q -m "not live and not native"
+	$(python) -m pytest -q -m "not live and not native and not gpu_engines"
 
 native: setup
 	$(python) -m pytest -q -m native
@@ -28,10 +33,21 @@ native: setup
 live: setup
 	$(python) -m pytest -q -m live
 
+# Their real loading and stepping, on small models. Their libraries warn of themselves; ours is not the place to fail.
+engines: setup-gpu
+	$(gpu_venv)/bin/python -m pytest -q -m gpu_engines -o filterwarnings=default tests/engines
+
 # Versions of everything, with hashes; run after changing dependencies.
 lock:
-	uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
+	$(or $(UV),uv) pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header -o requirements.lock pyproject.toml requirements-build.in
+
+# What torch brings for CUDA is left out: which torch there is, the setup decides.
+lock-gpu:
+	$(or $(UV),uv) pip compile -q --universal --python-version 3.11 --extra gpu --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header $(addprefix --no-emit-package ,torch triton cuda-toolkit $(addprefix nvidia-, \
+	  cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 \
+	  nccl-cu13 nvjitlink nvshmem-cu13 nvtx)) -o deploy/requirements-gpu.lock pyproject.toml deploy/requirements-gpu.in
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache

@@ -35,6 +35,7 @@ class Entry:
 
 
 _RIVA = "nvidia-riva-client grpcio-health-checking grpcio-reflection"
+_GPU = "'offhook[gpu]', best in an environment of its own, which `make setup-gpu` makes"
 
 ASR: dict[str, Entry] = {
     "moonshine": Entry(
@@ -43,6 +44,7 @@ ASR: dict[str, Entry] = {
         "MoonshineSettings",
         "onnxruntime moonshine-voice==0.1.0 soxr",
     ),
+    "nemo": Entry("engines.nemo.asr", "NemoAsr", "NemoSettings", _GPU, models=True),
     "riva": Entry("engines.riva.client_asr", "RivaAsr", "RivaAsrSettings", _RIVA),
 }
 """Recognisers."""

@@ -47,8 +47,9 @@ FENCES: dict[str, str] = {
     "onnxruntime": r"(engines/embedded/\w+|media/vad\w*)\.py",
     "hibari": r"engines/embedded/\w+\.py",
     "webrtcvad": r"media/vad\w*\.py",
-    "torch": r"engines/(nemo_asr|coqui_tts)\w*\.py",
-    "nemo": r"engines/nemo_asr\w*\.py",
+    "torch": r"engines/(nemo/(attention\w*|ctc|device|frontend|graphs|heads|load|model|rnnt)"
+    r"|coqui\w*/\w+)\.py",
+    "nemo": r"engines/nemo/load\.py",
     "av": r"(gateway/audio/\w+|media/legs/webrtc\w*)\.py",
     "httpcore": r"gateway/audio/outbound\.py",
     "fastapi": r"(gateway/api/(\w+/)?\w+|license/proxy)\.py",

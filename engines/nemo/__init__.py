@@ -1,0 +1,1 @@
+"""NVIDIA NeMo's cache-aware streaming recognisers: one step advances every call that has sound."""
