@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from gateway.config import Config
-
-T = TypeVar("T")
-
-_NATIVE = ("pjsua2", "framebus")
-"""What `make setup` builds, and pip alone does not bring."""
+from gateway.cli_models import models_app
+from gateway.cli_run import load as _load
+from gateway.cli_run import run as _run
 
 app = typer.Typer(
     name="offhook",
@@ -39,6 +32,7 @@ First steps:
 )
 config_app = typer.Typer(help="Show, explain and check the configuration.", no_args_is_help=True)
 dialplan_app = typer.Typer(help="Check dialplans and ask them where a call would go.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 app.add_typer(dialplan_app, name="dialplan")
 
@@ -82,13 +76,14 @@ def asr(config: ConfigFile = None) -> None:
     """Serve the configured recogniser to others over Riva's gRPC (port 2233), until SIGTERM or Ctrl-C.
 
     Any Riva client can use it; a gateway does with `asr: {engine: riva, settings: {address: "host:2233"}}`.
-    Health and metrics are on the gRPC port + 1. Exit code 0 after an orderly stop, 2 when it could not start.
+    Health and metrics are on the gRPC port + 1. MODEL_URL (with MODEL_SHA256) in the environment names
+    the model of an engine that takes one. Exit code 0 after an orderly stop, 2 when it could not start.
     """
 
     def work() -> None:
         from gateway.workers import serve_recogniser
 
-        asyncio.run(serve_recogniser(_load(config)))
+        asyncio.run(serve_recogniser(_load(config, worker="asr")))
 
     _run(work)
 
@@ -98,13 +93,14 @@ def tts(config: ConfigFile = None) -> None:
     """Serve the configured voice to others over Riva's gRPC (port 8876), until SIGTERM or Ctrl-C.
 
     Any Riva client can use it; a gateway does with `tts: {engine: riva, settings: {address: "host:8876"}}`.
-    Health and metrics are on the gRPC port + 1. Exit code 0 after an orderly stop, 2 when it could not start.
+    Health and metrics are on the gRPC port + 1. MODEL_URL (with MODEL_SHA256) in the environment names
+    the model of an engine that takes one. Exit code 0 after an orderly stop, 2 when it could not start.
     """
 
     def work() -> None:
         from gateway.workers import serve_voice
 
-        asyncio.run(serve_voice(_load(config)))
+        asyncio.run(serve_voice(_load(config, worker="tts")))
 
     _run(work)
 
@@ -257,32 +253,6 @@ def _built_in() -> list[Path]:
     from gateway.dialplan import BUILT_IN
 
     return [BUILT_IN]
-
-
-def _load(path: Path | None) -> Config:
-    from gateway.config import load
-
-    return load(path, os.environ)
-
-
-def _run(work: Callable[[], T]) -> T:
-    """Do the work; what the operator can mend becomes a message and exit code 2, not a traceback."""
-    from engines.base import EngineError
-    from gateway.errors import GatewayError
-    from media.legs.base import LegError
-
-    try:
-        return work()
-    except (GatewayError, LegError, EngineError) as error:
-        typer.echo(f"offhook: {error}", err=True)
-        raise typer.Exit(2) from None
-    except ModuleNotFoundError as error:
-        if error.name not in _NATIVE:
-            raise
-        typer.echo(f"offhook: {error.name} is not installed; build PJSIP with `make setup`", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def main() -> None:

@@ -59,6 +59,15 @@ def is_set(section: str, data: Mapping[str, Any], environ: Mapping[str, str]) ->
     return (isinstance(given, Mapping) and OPTIONS in given) or any(key.startswith(prefix) for key in environ)
 
 
+def model_aliases(section: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Short variables that are set, and the overrides that they stand for; none without a section."""
+    if not section:
+        return {}
+    prefix = f"{PREFIX}{section.upper()}__{OPTIONS.upper()}__"
+    meant = {"MODEL_URL": f"{prefix}MODEL", "MODEL_SHA256": f"{prefix}SHA256"}
+    return {alias: name for alias, name in meant.items() if environ.get(alias) and name not in environ}
+
+
 def settings_of(section: str, engine: str) -> type[Any]:
     """The dataclass of an engine's settings. Raises `registry.UnknownEngine` and `registry.EngineMissing`."""
     return registry.settings_type(TABLES[section], engine)

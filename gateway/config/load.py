@@ -26,15 +26,21 @@ _ADAPTER = TypeAdapter(list[Config], config=_STRICT)
 """The list carries the ban on unknown fields down to plain dataclasses, which have no place for it."""
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """Read the file (None: defaults alone) and the environment. Raises `ConfigError` with all mistakes."""
+def load(path: Path | None, environ: Mapping[str, str], worker: str = "") -> Config:
+    """Read the file (None: defaults alone) and the environment. Raises `ConfigError` with all mistakes.
+
+    `worker`: `asr` or `tts` for a process that serves that engine alone; MODEL_URL and MODEL_SHA256 then name
+    its model, as OFFHOOK_ASR__SETTINGS__MODEL and …__SHA256 would.
+    """
     source = _read(path)
     if not isinstance(source.data, dict | None):
         cure = "begin with a line like `sip:`"
         raise ConfigError([Problem(source.name, 1, "", "not a list of sections", cure)])
     data: dict[str, Any] = dict(source.data or {})
-    overlay = Overlay(source, environ, path.parent if path else Path())
-    chosen = {name: _engine(name, data, environ) for name in engines.TABLES}
+    aliases = engines.model_aliases(worker, environ)
+    overlay = Overlay(source, environ, path.parent if path else Path(), aliases)
+    seen = {**environ, **{meant: environ[alias] for alias, meant in aliases.items()}}
+    chosen = {name: _engine(name, data, seen) for name in engines.TABLES}
     types = {name: found for name, found in chosen.items() if isinstance(found, type)}
     shape = engines.with_settings(record(Config), types)
     overlay.override(data, shape)

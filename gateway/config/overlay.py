@@ -30,6 +30,8 @@ class Overlay:
     environ: Mapping[str, str]
     base: Path
     """Folder to which relative paths in the file are relative."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Variables without our prefix, and the overrides that they stand for."""
     problems: list[Problem] = field(default_factory=list)
     overridden: dict[Place, str] = field(default_factory=dict)
     """Where the environment decided, and by which variable."""
@@ -48,13 +50,15 @@ class Overlay:
         """Write every override of the environment into the data."""
         for variable in sorted(self.environ):
             if variable.startswith(PREFIX) and "__" in variable.removeprefix(PREFIX):
-                self._override(data, shape, variable)
+                self._override(data, shape, variable, variable)
+        for alias, meant in self.aliases.items():
+            self._override(data, shape, alias, meant)
 
-    def _override(self, data: dict[str, Any], root: Shape, variable: str) -> None:
+    def _override(self, data: dict[str, Any], root: Shape, variable: str, meant: str) -> None:
         here: Any = data
         place: Place = ()
         shape = root
-        parts = variable.removeprefix(PREFIX).lower().split("__")
+        parts = meant.removeprefix(PREFIX).lower().split("__")
         for position, part in enumerate(parts):
             keys = _keys(shape, here)
             name = _match(part, keys)

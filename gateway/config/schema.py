@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from engines.models.settings import ModelSettings
 from engines.worker_settings import AsrWorkerSettings, TtsWorkerSettings
 from gateway.agents.echo import EchoSettings
 from gateway.agents.registry import AgentSettings
@@ -67,6 +68,8 @@ class Config:
     """`offhook asr`: the recogniser above, served to others."""
     tts_worker: TtsWorkerSettings = field(default_factory=TtsWorkerSettings)
     """`offhook tts`: the voice above, served to others."""
+    models: ModelSettings = field(default_factory=ModelSettings)
+    """Where model files that are not installed with an engine come from, and where they are kept."""
     session: SessionSettings = field(default_factory=SessionSettings)
     """How a call is served: turns, barge-in, guards, phrases, deadlines, language, voice."""
     agents: Mapping[str, AgentSettings] = field(default_factory=_agents)

@@ -18,7 +18,7 @@ PLAN = """\
 routes:
   - {name: desk, match: {called: "1000", caller: "49*"}, actions: [answer, agent: echo]}
 """
-COMMANDS = ("up", "doctor", "call", "demo", "version", "config", "dialplan")
+COMMANDS = ("up", "doctor", "call", "demo", "version", "config", "dialplan", "models")
 
 
 def run(*arguments: str, **environment: str) -> Result:

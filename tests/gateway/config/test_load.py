@@ -343,3 +343,11 @@ def test_no_data_raises_anything_but_a_config_error(data: object) -> None:
             assert isinstance(load(Path(file.name), {}), Config)
         except ConfigError as error:
             assert error.problems
+
+
+def test_a_worker_takes_its_model_from_model_url() -> None:
+    """The default engine takes no model: that is said of the variable that was set."""
+    environ = {"MODEL_URL": "https://models.example.com/en.nemo"}
+    assert load(None, environ) == load(None, {})
+    with pytest.raises(ConfigError, match=r'MODEL_URL.*"model"'):
+        load(None, environ, "asr")
