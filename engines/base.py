@@ -76,6 +76,8 @@ class AsrOptions:
     hot_words: tuple[str, ...] = ()
     boosts: tuple[float, ...] = ()
     """How much each hot word is raised, 0 to 20 as Riva counts it; 0, or empty: as the engine sees fit."""
+    background: bool = False
+    """A recording: nobody waits for its next word, so everything live goes first."""
 
 
 class Asr(Protocol):

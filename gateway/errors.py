@@ -139,6 +139,10 @@ class AbilityMissing(RequestUnfit):
     """A parameter asks for something that the engine in use cannot do."""
 
 
+class ModelUnknown(RequestUnfit):
+    """There is no recogniser or voice of that name."""
+
+
 class AudioUnfit(RequestUnfit):
     """The sound cannot be read: truncated, mislabelled, or of a kind that is not taken."""
 
@@ -219,6 +223,7 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         LimitReached: replace(_CALLER, retryable=True, http_status=429, sip_code=503),
         RequestUnfit: _CALLER,
         AbilityMissing: _CALLER,
+        ModelUnknown: replace(_CALLER, http_status=404, sip_code=404),
         AudioUnfit: replace(_CALLER, http_status=415),
         AudioBroken: _CALLER,
         AudioTooLong: replace(_CALLER, http_status=413, sip_code=513),

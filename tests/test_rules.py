@@ -51,6 +51,7 @@ FENCES: dict[str, str] = {
     r"|coqui\w*/\w+)\.py",
     "nemo": r"engines/nemo/load\.py",
     "av": r"(gateway/audio/\w+|media/legs/webrtc\w*)\.py",
+    "python_multipart": r"gateway/audio/multipart\.py",
     "httpcore": r"gateway/audio/outbound\.py",
     "fastapi": r"(gateway/api/(\w+/)?\w+|license/proxy)\.py",
     "uvicorn": r"(gateway/api/\w+|license/proxy)\.py",

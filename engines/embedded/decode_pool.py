@@ -2,8 +2,9 @@
 
 Three kinds of work meet here. A *final* is owed to a caller and always runs. An *early* decode is a final
 that may still be taken back. An *interim* is a courtesy: it gets a bounded share of the threads, waits no
-longer than its deadline, and gives way in the middle when something urgent finds no free thread. Results are
-handed to the loop of whoever asked; nothing of the loop ever runs on these threads.
+longer than its deadline, and gives way in the middle when something urgent finds no free thread. *Background*
+work, the finals of recordings, takes what is left: it gives way like an interim, but is run again. Results
+are handed to the loop of whoever asked; nothing of the loop ever runs on these threads.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Priority(IntEnum):
     FINAL = 0
     EARLY = 1
     INTERIM = 2
+    BACKGROUND = 3
+    """Owed, but nobody waits for it live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ class DecodePool:
                 raise EngineBusy(f"{len(self._queue)} decodes already wait for a thread")
             job.queued_at = self._clock()
             self._enqueue(job)
-            if priority < Priority.INTERIM:
+            if priority not in (Priority.INTERIM, Priority.BACKGROUND):
                 self._make_room()
             self._changed.notify()
         return job
@@ -212,7 +215,7 @@ class DecodePool:
             thread.join()
 
     def _reason_to_shed(self, priority: Priority) -> str | None:
-        waiting = len(self._queue)
+        waiting = sum(job.priority is not Priority.BACKGROUND for _, _, job in self._queue)
         if priority is Priority.EARLY and waiting >= self._settings.early_queued * len(self._threads):
             return "queue"
         if priority is Priority.INTERIM:
@@ -228,7 +231,10 @@ class DecodePool:
         self._counts[f"{job.priority.name.lower()}_queued"] += 1
 
     def _push_out(self) -> bool:
-        """Make a place in a full queue at the cost of its least urgent job, unless that is a final."""
+        """Make a place in a full queue at the cost of its least urgent job, unless that is a final.
+
+        Background work that is pushed out has failed: whoever asked may ask again.
+        """
         worst = max(self._queue)
         job = worst[2]
         if job.priority is Priority.FINAL:
@@ -236,16 +242,17 @@ class DecodePool:
         self._queue.remove(worst)
         heapq.heapify(self._queue)
         self._counts[f"{job.priority.name.lower()}_shed_full"] += 1
-        job.report(Outcome())
+        busy = EngineBusy("live calls took its place") if job.priority is Priority.BACKGROUND else None
+        job.report(Outcome(error=busy))
         return True
 
     def _make_room(self) -> None:
-        """Ask a running interim to give way when no thread is free for something urgent."""
+        """Ask what is least urgent to give way when no thread is free for something urgent."""
         if len(self._running) < len(self._threads):
             return
-        courtesy = next((j for j in self._running if j.priority is Priority.INTERIM and not j.give_way), None)
-        if courtesy:
-            courtesy.give_way = True
+        weak = [job for job in self._running if job.priority >= Priority.INTERIM and not job.give_way]
+        if weak:
+            max(weak, key=lambda job: job.priority).give_way = True
 
     def _cancel(self, job: _Job[T]) -> None:
         with self._changed:
@@ -274,7 +281,11 @@ class DecodePool:
             with self._changed:
                 self._running.discard(job)
                 self._account(job, outcome, self._clock() - started)
-            if not job.cancelled:
+                again = job.priority is Priority.BACKGROUND and outcome == Outcome() and not self._closed
+                if again and not job.cancelled:
+                    job.give_way = False
+                    self._enqueue(job)
+            if not job.cancelled and not again:
                 job.report(outcome)
 
     def _next(self) -> _Job[Any] | None:

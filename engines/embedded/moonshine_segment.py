@@ -100,6 +100,7 @@ class Segment:
         sample_rate: int,
         hot_words: HotWords | None,
         interim: bool,
+        background: bool = False,
         changed: Callable[[], None],
     ) -> None:
         """`changed` is called whenever the outbox, `phase` or `error` may have changed."""
@@ -112,6 +113,7 @@ class Segment:
         self._hot_words = hot_words
         self._changed = changed
         self._interim = interim
+        self._owed = Priority.BACKGROUND if background else Priority.FINAL
         self._pieces: list[_Piece] = []
         self._early: _Early | None = None
         self._glimpse: Ticket | None = None
@@ -138,6 +140,8 @@ class Segment:
             return
         self.phase = Phase.PAUSED
         self._stop_looking()
+        if self._owed is Priority.BACKGROUND:  # the final is soon enough
+            return
         early = _Early(len(self._audio))
         early.ticket = self._submit(Priority.EARLY, lambda outcome: self._early_done(early, outcome))
         self._early = early if early.ticket else None
@@ -245,7 +249,7 @@ class Segment:
         """Decode a stretch whose words belong into the final: all of the open piece unless told otherwise."""
         piece = _Piece(self._settle, self._fail)
         self._pieces.append(piece)
-        piece.ticket = self._submit(Priority.FINAL, piece.report, stretch)
+        piece.ticket = self._submit(self._owed, piece.report, stretch)
 
     def _settle(self) -> None:
         """Announce the early decode or the final once every piece before it is decoded."""
@@ -297,6 +301,6 @@ class Segment:
         try:
             return self._shop.pool.submit(priority, lambda aborted: listen(stretch, aborted), done)
         except EngineError as error:
-            if priority is Priority.FINAL:
+            if priority is self._owed:
                 self._fail(error)
             return None

@@ -60,6 +60,7 @@ class MoonshineStream:
             sample_rate=self._options.sample_rate,
             hot_words=self._hot_words,
             interim=self._options.interim,
+            background=self._options.background,
             changed=self._deliver,
         )
         self._order.append(self._open)

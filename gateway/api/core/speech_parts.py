@@ -12,6 +12,7 @@ from gateway.api.core.door import Door
 from gateway.api.core.listening import ListenLimits
 from gateway.api.core.speaking import SpeakLimits
 from gateway.api.core.voice_bench import VoiceBench
+from gateway.batch.recordings import Recordings
 from media.segmenter import SegmenterSettings
 
 
@@ -66,6 +67,8 @@ class SpeechParts:
     new_id: Callable[[], str]
     """A request's id: a UUID."""
     limits: SpeechLimits = field(default_factory=SpeechLimits)
+    recordings: Recordings = field(default_factory=Recordings)
+    """Files to words."""
     segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
     language: str = "en-US"
     """For clients that name none."""

@@ -15,6 +15,7 @@ from engines.embedded.decode_pool import DecodePool, Outcome, PoolSettings, Prio
 
 SOON = 5.0
 FINAL, EARLY, INTERIM = Priority.FINAL, Priority.EARLY, Priority.INTERIM
+BACKGROUND = Priority.BACKGROUND
 
 
 @dataclass
@@ -300,3 +301,55 @@ def test_a_closed_pool_refuses_and_reports_what_it_dropped() -> None:
 def test_settings_name_the_field(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PoolSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_background_work_takes_what_is_left() -> None:
+    async def main() -> None:
+        with desk() as d:
+            gate = Gate()
+            d.ask(FINAL, "held", gate)
+            gate.running.wait(SOON)
+            for priority, name in ((BACKGROUND, "recording"), (EARLY, "early"), (FINAL, "final")):
+                assert d.ask(priority, name)
+            assert d.pool.final_wait() == 0.0
+            gate.open.set()
+            await d.until("recording", "early", "final")
+            assert d.order == ["held", "final", "early", "recording"]
+
+    asyncio.run(main())
+
+
+def test_background_work_gives_way_and_is_run_again() -> None:
+    async def main() -> None:
+        with desk() as d:
+            gate = Gate()
+            d.ask(BACKGROUND, "recording", gate)
+            gate.running.wait(SOON)
+            d.ask(FINAL, "final")
+            await d.until("final")
+            assert "recording" not in d.done
+            gate.open.set()
+            await d.until("recording")
+            assert d.done["recording"] == Outcome("through")
+            assert d.order == ["recording", "final", "recording"]
+            assert d.pool.stats()["background_gave_way"] == 1
+
+    asyncio.run(main())
+
+
+def test_recordings_that_wait_cost_no_live_caller_anything() -> None:
+    async def main() -> None:
+        with desk(queued=4) as d:
+            gate = Gate()
+            d.ask(FINAL, "held", gate)
+            gate.running.wait(SOON)
+            for number in range(4):
+                d.ask(BACKGROUND, f"recording {number}")
+            assert d.ask(EARLY, "early")
+            assert d.ask(FINAL, "final")
+            gate.open.set()
+            await d.until("early", "final")
+            refused = [name for name, outcome in d.done.items() if isinstance(outcome.error, EngineBusy)]
+            assert refused == ["recording 3", "recording 2"]
+
+    asyncio.run(main())

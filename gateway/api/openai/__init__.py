@@ -1,0 +1,1 @@
+"""OpenAI's speech API: transcriptions, speech, models, and realtime transcription."""
