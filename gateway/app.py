@@ -101,6 +101,7 @@ class Offhook:
 
     async def drain(self) -> None:
         """Take no new calls and let the running ones finish, for as long as the configuration grants."""
+        self.sip.drain()
         cut = await self.calls.drain(self.config.node.drain_seconds)
         log.info("drained", cut=cut)
 

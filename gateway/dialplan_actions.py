@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -17,6 +18,11 @@ class Ring:
     def __post_init__(self) -> None:
         if not 0 <= self.seconds <= 120:
             raise ValueError("seconds: must lie between 0 and 120")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Let the caller hear us before the call is answered, and before it costs anything (early media, 183)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class Reject:
             raise ValueError("reason: must be one printable line of at most 80 characters")
 
 
-Action: TypeAlias = Ring | Answer | SayText | PlayFile | ConnectAgent | HangUpCall | Reject
+Action: TypeAlias = Ring | Progress | Answer | SayText | PlayFile | ConnectAgent | HangUpCall | Reject
 """One step of a route; steps run in order."""
 
 
@@ -101,6 +107,7 @@ class ActionForm:
 
 FORMS: dict[str, ActionForm] = {
     "ring": ActionForm(Ring, "seconds", True),
+    "progress": ActionForm(Progress, "", True),
     "answer": ActionForm(Answer, "", True),
     "say": ActionForm(SayText, "text", False),
     "play": ActionForm(PlayFile, "file", False),
@@ -111,17 +118,27 @@ FORMS: dict[str, ActionForm] = {
 """Every action by the word that the dialplan uses."""
 
 
-def order_problem(before: Action | None, action: Action, *, answered: bool) -> tuple[str, str] | None:
-    """What is wrong with an action at its place (what, cure), or None."""
-    if isinstance(before, ConnectAgent | HangUpCall | Reject):
-        word = next(name for name, form in FORMS.items() if form.cls is type(before))
-        return f"never happens: the call ends with `{word}` before it", "remove it, or move it up"
-    if isinstance(action, SayText | PlayFile | ConnectAgent | HangUpCall) and not answered:
+def order_problem(before: Sequence[Action], action: Action) -> tuple[str, str] | None:
+    """What is wrong with an action after those before it (what, cure), or None."""
+    last = before[-1] if before else None
+    if isinstance(last, ConnectAgent | HangUpCall | Reject):
+        return f"never happens: the call ends with `{_word(last)}` before it", "remove it, or move it up"
+    answered = any(isinstance(done, Answer) for done in before)
+    audible = answered or any(isinstance(done, Progress) for done in before)
+    if isinstance(action, SayText | PlayFile) and not audible:
+        return "needs an answered call", "put `- answer` before it, or `- progress` to be heard unanswered"
+    if isinstance(action, ConnectAgent | HangUpCall) and not answered:
         cure = (
             "use `reject` to refuse a call" if isinstance(action, HangUpCall) else "put `- answer` before it"
         )
         return "needs an answered call", cure
-    if isinstance(action, Reject | Ring | Answer) and answered:
+    if isinstance(action, Reject | Ring | Progress | Answer) and answered:
         cure = "use `hangup`" if isinstance(action, Reject) else "remove it, or move it before `answer`"
         return "comes after the call was answered", cure
+    if isinstance(action, Ring | Progress) and audible:
+        return "comes after `progress`", "remove it, or move it before `progress`"
     return None
+
+
+def _word(action: Action) -> str:
+    return next(name for name, form in FORMS.items() if form.cls is type(action))

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.dialplan_actions import FORMS, Action, ActionForm, Answer, ConnectAgent, PlayFile, order_problem
+from gateway.dialplan_actions import FORMS, Action, ActionForm, ConnectAgent, PlayFile, order_problem
 from gateway.dialplan_match import Match, Pattern, Route, compile_pattern
 from gateway.problems import Problem, nearest
 from gateway.validation import in_words
@@ -82,7 +82,8 @@ class _File:
         match = self._match(data.get("match", {}), (*place, "match"))
         optional = data.get("optional", False)
         if not isinstance(optional, bool):
-            self.problem((*place, "optional"), "must be true or false", "")
+            cure = "write `optional: true`, or leave it out"
+            self.problem((*place, "optional"), "must be true or false", cure)
         if mistyped and "actions" not in data:
             return
         actions = self._actions(data.get("actions"), (*place, "actions"), optional=optional is True)
@@ -130,15 +131,14 @@ class _File:
     def _actions(self, data: object, place: Place, *, optional: bool) -> list[Action] | None:
         """The actions, or None when the route is optional and an agent of it is not configured."""
         if not isinstance(data, list) or not data:
-            self.problem(place, "needs at least one action", f"choose from {', '.join(FORMS)}")
+            self.problem(place, "must be a list of actions", f"choose from {', '.join(FORMS)}")
             return []
         actions: list[Action] = []
-        answered = False
         for i, item in enumerate(data):
             action = self._action(item, (*place, i))
             if action is None:
                 return []
-            if wrong := order_problem(actions[-1] if actions else None, action, answered=answered):
+            if wrong := order_problem(actions, action):
                 self.problem((*place, i), *wrong)
             if (
                 isinstance(action, ConnectAgent)
@@ -149,7 +149,6 @@ class _File:
                     return None
                 what = f'no agent is called "{action.agent}"'
                 self.problem((*place, i, "agent"), what, nearest(action.agent, self.agents))
-            answered = answered or isinstance(action, Answer)
             actions.append(action)
         return actions
 

@@ -6,9 +6,10 @@ import asyncio
 import math
 import shutil
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +18,7 @@ from engines import registry as engine_registry
 from engines.base import Asr, AsrOptions, EngineError, Tts, TtsOptions
 from gateway.agents.registry import AgentRegistry
 from gateway.calls.settings import Engines
+from gateway.certificates import CertificateUnfit, certificate_end
 from gateway.config import Config, secrets_in
 from gateway.dialplan import BUILT_IN, Dialplan
 from gateway.errors import GatewayError
@@ -26,6 +28,8 @@ from gateway.models import models_of
 from gateway.record_keeper import open_folder
 from media.frame import AudioFrame, Pcm, frame_samples
 from media.legs.base import LegError
+from media.legs.sip_settings import OFF, SipSettings
+from media.legs.sip_trunks import uri_host
 from media.vad import open_detector
 
 _RATE = 8000
@@ -90,6 +94,10 @@ async def _one(console: Console, name: str, checkup: Checkup, patient: Patient) 
     except (GatewayError, LegError, EngineError, OSError) as error:
         good = False
         told = [f": {error}"]
+    except Exception as error:
+        # The other checks still tell something.
+        good = False
+        told = [f": {type(error).__name__}: {error}", "\n      cure: report this mistake of Offhook's"]
     verdict = ("ok    ", "green") if good else ("FAIL  ", "red")
     console.print(Text.assemble(verdict, name, *told), soft_wrap=True)
     return good
@@ -106,8 +114,37 @@ async def _addresses(patient: Patient) -> str:
     if sip.host in ("0.0.0.0", "::") and not sip.advertised:
         cure = "set sip.advertised to the address at which peers reach this machine"
         raise Unwell(f"sip.host is {sip.host}: peers would be told no address to send audio to", cure)
+    await _reachable_names(sip)
     reach = "this machine only" if sip.host.startswith("127.") else "the network"
     return f"SIP on {sip.host} ({reach}), HTTP on {api.host}"
+
+
+async def _reachable_names(sip: SipSettings) -> None:
+    """Names that we tell peers, or send to, must mean something."""
+    told = [("sip.advertised", sip.advertised)]
+    for trunk in sip.trunks:
+        where = f"sip.trunks.{trunk.name}"
+        told += [(f"{where}.advertised", trunk.advertised)]
+        told += [(f"{where}.{field}", uri_host(getattr(trunk, field))) for field in ("registrar", "proxy")]
+    for field, name in told:
+        if not name:
+            continue
+        try:
+            await asyncio.get_running_loop().getaddrinfo(name, None)
+        except (OSError, UnicodeError):
+            raise Unwell(f"{field}: {name} is unknown", "mend the name, or the machine's DNS") from None
+
+
+async def _certificates(patient: Patient) -> str:
+    sip = patient.config.sip
+    if sip.tls_port == OFF:
+        return "not needed, TLS is off"
+    try:
+        ends = await asyncio.to_thread(certificate_end, sip.tls)
+    except CertificateUnfit as unfit:
+        raise Unwell(str(unfit), unfit.cure) from None
+    days = (ends - time.time()) / 86_400
+    return f"{sip.tls.certificate} is good for {days:.0f} more days"
 
 
 async def _ports(patient: Patient) -> str:
@@ -213,12 +250,11 @@ async def _loopback(patient: Patient) -> str:
     except ImportError as error:
         raise Unwell(f"PJSIP is not installed: {error}", "build it: make setup") from None
     found = []
-    for codec in patient.config.sip.codecs:
-        # Free ports, so that a node that is running is left alone.
-        sip = replace(patient.config.sip, udp_port=0, tcp_port=-1, tls_port=-1, codecs=(codec,))
+    sip = patient.config.sip
+    for codec in dict.fromkeys([*sip.codecs, *(codec for trunk in sip.trunks for codec in trunk.codecs)]):
         try:
             result = await loopback_call(
-                sip, open_detector(patient.config.vad), engines, patient.config.session
+                sip, codec, open_detector(patient.config.vad), engines, patient.config.session
             )
         except CallFailed as failure:
             cure = "check that nothing filters UDP on the loopback interface; `make setup` rebuilds PJSIP"
@@ -271,6 +307,7 @@ def _free(host: str, port: int) -> bool:
 CHECKUPS: dict[str, Checkup] = {
     "addresses": _addresses,
     "ports": _ports,
+    "certificates": _certificates,
     "files": _files,
     "dialplan": _dialplan,
     "clock": _clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engines.base import AsrOptions, AsrStream, TtsOptions
 from gateway.calls.settings import Engines, SessionSettings
@@ -11,7 +11,7 @@ from gateway.known_sentence import SPOKEN, understood
 from media.frame import AudioFrame, Voice
 from media.legs.base import EndReason, Leg, LegAnswered, LegClosed, LegError, LegEvent, PlayoutStarted
 from media.legs.sip_endpoint import SipEndpoint
-from media.legs.sip_settings import SipSettings, SipTransport
+from media.legs.sip_settings import OFF, SipSettings, SipTransport, TrunkSettings
 from media.vad import VoiceDetector
 
 _SECONDS = 15.0
@@ -33,18 +33,36 @@ class Loopback:
     """Seconds from the first packet sent to the first audible frame in Python at the other end."""
 
 
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""An address that means all of this machine's, and the one of them to dial."""
+
+
+def private(sip: SipSettings, codec: str) -> SipSettings:
+    """Settings of a call to oneself: the same host and RTP ports, but free SIP ports.
+
+    A running node is left alone, and no trunk registers, encrypts or forbids the call.
+    """
+    host = _EVERYWHERE.get(sip.host, sip.host)
+    trunk = TrunkSettings(name="doctor", sources=(host,), outbound=True)
+    return replace(
+        sip, udp_port=0, tcp_port=OFF, tls_port=OFF, advertised="", codecs=(codec,), trunks=(trunk,)
+    )
+
+
 async def loopback_call(
-    sip: SipSettings, voice: VoiceDetector, engines: Engines, session: SessionSettings
+    sip: SipSettings, codec: str, voice: VoiceDetector, engines: Engines, session: SessionSettings
 ) -> Loopback:
-    """Place it. Raises `CallFailed`."""
+    """Place it with this codec. Raises `CallFailed`, and `LegError` when the endpoint cannot start."""
     loop = asyncio.get_running_loop()
     hearer = _Hearer()
-    endpoint = SipEndpoint(sip, lambda leg: hearer.take(leg), voice, loop)
+    endpoint = SipEndpoint(private(sip, codec), lambda leg: hearer.take(leg), voice, loop)
     await endpoint.start()
+    host = _EVERYWHERE.get(sip.host, sip.host)
     try:
         async with asyncio.timeout(_SECONDS):
-            uri = f"sip:doctor@{sip.host}:{endpoint.ports[SipTransport.UDP]}"
-            leg = await endpoint.dial(uri, trunk=sip.trunks[0].name, caller="doctor")
+            where = f"[{host}]" if ":" in host else host
+            uri = f"sip:doctor@{where}:{endpoint.ports[SipTransport.UDP]}"
+            leg = await endpoint.dial(uri, trunk="doctor", caller="doctor")
             return await _speak(leg, hearer, engines, session)
     except TimeoutError:
         raise CallFailed(f"no end after {_SECONDS:g} s: {hearer.state()}") from None

@@ -20,7 +20,16 @@ from gateway.calls.registry import RunningCall
 from gateway.calls.session import CallSession
 from gateway.calls.settings import CallFacts, Engines, SessionSettings
 from gateway.calls.speaking import SpeakingVoice
-from gateway.dialplan_actions import Answer, ConnectAgent, HangUpCall, PlayFile, Reject, Ring, SayText
+from gateway.dialplan_actions import (
+    Answer,
+    ConnectAgent,
+    HangUpCall,
+    PlayFile,
+    Progress,
+    Reject,
+    Ring,
+    SayText,
+)
 from gateway.dialplan_match import Route
 from gateway.errors import verdict
 from gateway.live_calls import LiveCalls
@@ -103,6 +112,8 @@ class RouteRun:
                 case Ring(seconds):
                     await self._leg.ring()
                     await self._announcer.wait(seconds)
+                case Progress():
+                    await self._leg.ring(early_media=True)
                 case Answer():
                     await self._answer_unless_agent_follows()
                 case SayText(text):

@@ -40,6 +40,9 @@ T = TypeVar("T")
 _WAITING_FRAMES = 100
 """Frames kept for a listener that is not attached yet: two seconds; older ones are dropped and counted."""
 _WAITING_EVENTS = 256
+_EARLY_MEDIA_S = 2.0
+_ANSWER_IN_ACK_S = 2.0
+"""The SDP of an ACK comes with it; a moment for it to pass the threads."""
 
 
 class LegState(StrEnum):
@@ -85,6 +88,7 @@ class SipLeg:
         self._inbox = _Inbox()
         self._ack_timer: asyncio.TimerHandle | None = None
         self._up: asyncio.Future[None] = self._loop.create_future()
+        self._flowing: asyncio.Future[None] = self._loop.create_future()
 
     # --- Leg ---
 
@@ -118,10 +122,19 @@ class SipLeg:
         self._inbox.attach(listener)
 
     async def ring(self, *, early_media: bool = False) -> None:
-        """Send 180, or 183 with an SDP answer so that audio flows before the call is taken."""
+        """Send 180, or 183 with an SDP answer and wait until audio flows before the call is taken.
+
+        Raises `LegError` when it cannot: a caller who made no offer must have our 200 first.
+        """
         self._need_setup("ring")
         code = 183 if early_media else 180
         await self._desk.on_call(self.key, lambda call: call.respond(code))
+        if not early_media:
+            return
+        try:
+            await asyncio.wait_for(asyncio.shield(self._flowing), _EARLY_MEDIA_S)
+        except TimeoutError:
+            raise LegError("no audio before the answer: the caller made no offer", sip_code=488) from None
 
     async def answer(self) -> None:
         """Send 200 and wait until audio can flow. Raises `LegError` when the call ends before that."""
@@ -201,6 +214,7 @@ class SipLeg:
                 self._accepted()
             case Confirmed():
                 self._stop_waiting()
+                self._await_media()
             case MediaChanged():
                 self._media_changed(fact)
             case Digit():
@@ -218,6 +232,15 @@ class SipLeg:
     def _never_acknowledged(self) -> None:
         self._begin_hangup(EndReason.SIGNALLING_LOST)
 
+    def _await_media(self) -> None:
+        """An ACK that owed us an answer to our offer and brought none (RFC 3261 section 13.2.2.4)."""
+        if not self._media.active:
+            self._ack_timer = self._loop.call_later(_ANSWER_IN_ACK_S, self._check_media)
+
+    def _check_media(self) -> None:
+        if not self._media.active:
+            self._begin_hangup(EndReason.MEDIA_LOST)
+
     def _stop_waiting(self) -> None:
         if self._ack_timer is not None:
             self._ack_timer.cancel()
@@ -225,6 +248,8 @@ class SipLeg:
     def _media_changed(self, fact: MediaChanged) -> None:
         was_held = self._media.held
         self._media.update(fact)
+        if self._media.active:
+            _settle(self._flowing)
         self._check_up()
         if self._state is not LegState.UP or self._media.held == was_held:
             return
@@ -249,9 +274,12 @@ class SipLeg:
         self._state = LegState.CLOSED
         self._stop_waiting()
         self._playout.shut()
-        if not self._up.done():
-            self._up.set_exception(LegError("the call ended before it was up", sip_code=fact.sip_code or 487))
-            self._up.exception()
+        for waited in (self._up, self._flowing):
+            if not waited.done():
+                waited.set_exception(
+                    LegError("the call ended before it was up", sip_code=fact.sip_code or 487)
+                )
+                waited.exception()
         self._inbox.notice(LegClosed(end_reason(end, reason), self._loop.time(), fact.sip_code, fact.detail))
 
     def _need_setup(self, what: str) -> None:

@@ -10,7 +10,7 @@ import pjsua2
 from media.legs.sip_call import guarded
 from media.legs.sip_ports import slices
 from media.legs.sip_settings import OFF, SipSettings, SipTransport, Srtp, TrunkSettings
-from media.legs.sip_trunks import split_host
+from media.legs.sip_trunks import uri_host
 
 Ports: TypeAlias = dict[SipTransport, int]
 
@@ -85,7 +85,7 @@ def _base(settings: SipSettings, advertised: str) -> Any:
 
 def _identity(config: Any, settings: SipSettings, trunk: TrunkSettings, ports: Ports) -> None:
     host = trunk.advertised or settings.advertised or settings.host
-    domain = trunk.domain or _uri_host(trunk.registrar) or _bracket(host)
+    domain = trunk.domain or _bracket(uri_host(trunk.registrar)) or _bracket(host)
     config.idUri = f"sip:{trunk.user or 'offhook'}@{domain}"
     sip, registration = config.sipConfig, config.regConfig
     if trunk.advertised or settings.advertised:
@@ -162,11 +162,6 @@ def _with_transport(uri: str, transport: SipTransport) -> str:
     if transport is SipTransport.UDP or "transport=" in uri:
         return uri
     return f"{uri};transport={transport}"
-
-
-def _uri_host(uri: str) -> str:
-    host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0]
-    return _bracket(split_host(host)[0])
 
 
 def _bracket(host: str) -> str:

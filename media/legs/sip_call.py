@@ -26,6 +26,7 @@ S = TypeVar("S")
 Header = tuple[str, str]
 
 _TERMINATED = 487
+_RUNNING = (pjsua2.PJSUA_CALL_MEDIA_ACTIVE, pjsua2.PJSUA_CALL_MEDIA_REMOTE_HOLD)
 _DTMF_UPDATE = 1
 """PJMEDIA_STREAM_DTMF_IS_UPDATE, which the binding leaves out: a later packet of a key already reported."""
 
@@ -55,6 +56,9 @@ class CallKeeper(Protocol):
     def sdp_made(self, call: SipCall, port: int) -> None:
         """The local SDP names this RTP port."""
 
+    def refuse(self, reason: str) -> None:
+        """Count something that was turned away."""
+
     def gone(self, call: SipCall) -> None:
         """The call is over: forget it."""
 
@@ -75,6 +79,7 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
         self._accepted = False
         self._ended = False
         self._detail = ""
+        self._stream = 0
         self._stats: dict[str, int | float | str] = {}
 
     def respond(self, code: int, headers: Iterable[Header] = (), phrase: str = "") -> None:
@@ -141,19 +146,33 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
     @guarded
     def onCallMediaState(self, prm: Any) -> None:
         info = self.getInfo()  # owns the list below; SWIG would not keep it alive
-        for media in info.media:
-            if media.type == pjsua2.PJMEDIA_TYPE_AUDIO:
-                self._media_changed(media)
-                return
+        audio = [media for media in info.media if media.type == pjsua2.PJMEDIA_TYPE_AUDIO]
+        # Lines that are switched off stay in an SDP for ever, also before the one in use.
+        audio.sort(key=lambda media: media.status not in _RUNNING)
+        if audio:
+            self._media_changed(audio[0])
 
     def _media_changed(self, media: Any) -> None:
-        active = media.status in (pjsua2.PJSUA_CALL_MEDIA_ACTIVE, pjsua2.PJSUA_CALL_MEDIA_REMOTE_HOLD)
+        active = media.status in _RUNNING
         held = not media.dir & pjsua2.PJMEDIA_DIR_ENCODING
         codec, rate = "", 0
         if active:
+            self._stream = media.index
             codec = str(self.getStreamInfo(media.index).codecName)
             rate = self._keeper.sample_rate(self.bus_leg)
         self._keeper.tell(self.key, MediaChanged(active, held, codec, rate))
+
+    @guarded
+    def onCallRxOffer(self, prm: Any) -> None:
+        """A new offer within the call: refuse what has no codec of ours, and the call goes on as it was.
+
+        PJSIP by itself would answer 500, or take a codec that this trunk does not list.
+        """
+        _audio_only(prm.opt)
+        offered = messages.audio_codecs(prm.offer.wholeSdp)
+        if self.codecs and offered and not messages.common_codecs(offered, self.codecs):
+            prm.statusCode = pjsua2.PJSIP_SC_NOT_ACCEPTABLE_HERE
+            self._keeper.refuse("no_common_codec")
 
     @guarded
     def onCallSdpCreated(self, prm: Any) -> None:
@@ -192,7 +211,7 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
     def collect_stats(self) -> dict[str, int | float | str]:
         """RTP counters of the call so far; the last ones are kept when the stream goes."""
         try:
-            stat = self.getStreamStat(0)
+            stat = self.getStreamStat(self._stream)
         except pjsua2.Error:
             return self._stats
         self._stats = _stats(stat)
@@ -203,6 +222,7 @@ def _op(code: int, headers: Iterable[Header], phrase: str) -> Any:
     op = pjsua2.CallOpParam(True)
     op.statusCode = code
     op.reason = phrase
+    _audio_only(op.opt)
     vector = pjsua2.SipHeaderVector()
     for name, value in headers:
         header = pjsua2.SipHeader()
@@ -210,6 +230,11 @@ def _op(code: int, headers: Iterable[Header], phrase: str) -> Any:
         vector.append(header)
     op.txOption.headers = vector
     return op
+
+
+def _audio_only(setting: Any) -> None:
+    """Take and offer no line that nobody here would serve: PJSIP has real-time text on by default."""
+    setting.videoCount = setting.textCount = 0
 
 
 def _ender(prm: Any) -> tuple[EndedBy, str]:

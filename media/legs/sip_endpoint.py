@@ -60,6 +60,10 @@ class SipEndpoint:
         self._reader.start()
         log.info("sip endpoint is up", **{f"{name}_port": port for name, port in self.ports.items()})
 
+    def drain(self) -> None:
+        """Answer OPTIONS with 503 from now on, so that load balancers send their calls elsewhere."""
+        self._machine.drain()
+
     async def aclose(self) -> None:
         """End every call with 503 or BYE, stop the stack, free everything. Idempotent."""
         for leg in list(self._legs.values()):

@@ -24,11 +24,20 @@ from media.legs.sip_digest import DigestGate
 from media.legs.sip_facts import Fact, Incoming
 from media.legs.sip_ports import PortQuarantine
 from media.legs.sip_settings import SipSettings, SipTransport, TrunkSettings, UnknownSource
-from media.legs.sip_trunks import TrunkTable
+from media.legs.sip_trunks import TrunkTable, srtp_refusal
 
 log = structlog.get_logger(__name__)
 
-_GUARDED = ("scanner", "stranger_dropped", "stranger_refused", "register", "method", "call_limit")
+_GUARDED = (
+    "scanner",
+    "stranger_dropped",
+    "stranger_refused",
+    "register",
+    "method",
+    "call_limit",
+    "body",
+    "srtp_unavailable",
+)
 """The guard's counters that tell of refusals."""
 _HARD_CALLS = 4_000
 """PJSUA_MAX_CALLS of our build; calls that still wait for the answer to a BYE count against it."""
@@ -67,7 +76,7 @@ class _Endpoint(pjsua2.Endpoint):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.account_of: Callable[[str], int] = lambda source: 0
-        self.refused: Callable[[int], None] = lambda code: None
+        self.refused: Callable[[int, str, str], None] = lambda code, message, source: None
 
     @guarded
     def onSelectAccount(self, prm: Any) -> None:
@@ -75,7 +84,7 @@ class _Endpoint(pjsua2.Endpoint):  # type: ignore[misc]
 
     @guarded
     def onRejectedIncomingCall(self, prm: Any) -> None:
-        self.refused(int(prm.statusCode))
+        self.refused(int(prm.statusCode), str(prm.rdata.wholeMsg), str(prm.rdata.srcAddress))
 
 
 class _Log(pjsua2.LogWriter):  # type: ignore[misc]
@@ -176,11 +185,15 @@ class SipMachine:
         self._endpoint.libDestroy()
         del self._endpoint
 
+    def drain(self) -> None:
+        """Tell those who ask by OPTIONS that no call is taken any more. Any thread."""
+        self._guard.set_draining()
+
     @property
     def refusals(self) -> Counter[str]:
         """Requests turned away so far, by reason: the guard's, PJSIP's own and ours. Any thread."""
-        native = {name: count for name, count in self._guard.counts().items() if name in _GUARDED and count}
-        return Counter({**self._refusals, **native})
+        native = {name: count for name, count in self._guard.counts().items() if name in _GUARDED}
+        return Counter(native) + self._refusals
 
     def refuse(self, reason: str) -> None:
         """Count something that was turned away outside."""
@@ -214,11 +227,21 @@ class SipMachine:
             raise Refusal("unknown_source", 403)
         if trunk.inbound_user:
             self._check_digest(trunk, message)
-        offered = messages.audio_codecs(messages.body(message))
-        ours = trunk.codecs or self._settings.codecs
-        if offered and not messages.common_codecs(offered, ours):
-            raise Refusal("no_common_codec", 488, [("Warning", '305 offhook "Incompatible media format"')])
+        if problem := self._media_problem(trunk, message):
+            raise problem
         return trunk
+
+    def _media_problem(self, trunk: TrunkSettings, message: str) -> Refusal | None:
+        """Why an INVITE's offer cannot be accepted; None when it can, or when there is none."""
+        sdp = messages.body(message)
+        offered = messages.audio_codecs(sdp)
+        if not offered:
+            return None
+        if not messages.common_codecs(offered, trunk.codecs or self._settings.codecs):
+            return _unacceptable("no_common_codec", "305", "Incompatible media format")
+        if reason := srtp_refusal(trunk.srtp, messages.keying(sdp)):
+            return _unacceptable(reason, "303", "Incompatible transport protocol")
+        return None
 
     def _check_digest(self, trunk: TrunkSettings, message: str) -> None:
         proof, now = messages.header(message, "authorization"), time.monotonic()
@@ -239,8 +262,11 @@ class SipMachine:
         self._bus.bind(leg, call_id)
         return leg
 
-    def _on_refused(self, code: int) -> None:
-        self._refusals[f"stack_{code}"] += 1
+    def _on_refused(self, code: int, message: str, source: str) -> None:
+        """PJSIP refused an INVITE before it was shown to us; what we would have said tells why."""
+        trunk = self._trunks.match(source)
+        problem = self._media_problem(trunk, message) if code == 488 and trunk is not None else None
+        self._refusals[problem.reason if problem else f"stack_{code}"] += 1
 
     # --- outgoing ---
 
@@ -325,6 +351,11 @@ class SipMachine:
     def _take_key(self) -> int:
         self._next_key += 1
         return self._next_key - 1
+
+
+def _unacceptable(reason: str, warning: str, text: str) -> Refusal:
+    """488 that says why (RFC 3261 section 20.43)."""
+    return Refusal(reason, 488, [("Warning", f'{warning} offhook "{text}"')])
 
 
 def _guard(settings: SipSettings) -> Any:

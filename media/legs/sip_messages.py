@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from urllib.parse import unquote
 
 _COMPACT = {
@@ -74,20 +76,54 @@ def request_uri(message: str) -> str:
     return parts[1] if len(parts) > 1 else ""
 
 
+def _audio_section(lines: Sequence[str]) -> tuple[int, int]:
+    """Where the first audio line that is in use begins and its section ends; port 0 means off (RFC 3264).
+
+    The first one that is off, when all are; (0, 0) when there is none.
+    """
+    media = [i for i, line in enumerate(lines) if line.startswith("m=")] + [len(lines)]
+    sections = [pair for pair in itertools.pairwise(media) if lines[pair[0]].startswith("m=audio ")]
+    used = [pair for pair in sections if not re.match(r"m=audio 0(?:/\d+)?\s", lines[pair[0]])]
+    return (used or sections or [(0, 0)])[0]
+
+
 def audio_codecs(sdp: str) -> tuple[str, ...]:
-    """Names of the codecs of the first audio line of an SDP, in its order; unknown payloads are left out."""
-    numbers: list[int] = []
+    """Names of the codecs of the audio line in use, in its order; a payload without a name is its number."""
+    lines = sdp.splitlines()
+    start, end = _audio_section(lines)
+    if start == end:
+        return ()
     names = dict(_STATIC)
-    inside = False
-    for line in sdp.splitlines():
-        if line.startswith("m="):
-            if inside:
-                break
-            inside = line.startswith("m=audio ")
-            numbers = [int(word) for word in line.split()[3:] if word.isdigit()] if inside else []
-        elif inside and (found := _RTPMAP.match(line)):
+    for line in lines[start:end]:
+        if found := _RTPMAP.match(line):
             names[int(found.group(1))] = found.group(2)
-    return tuple(names[number] for number in numbers if number in names)
+    numbers = [int(word) for word in lines[start].split()[3:] if word.isascii() and word.isdigit()]
+    return tuple(names.get(number, str(number)) for number in numbers)
+
+
+class Keying(StrEnum):
+    """How the audio of an offer may be encrypted."""
+
+    NONE = "none"
+    """Not at all."""
+    OFFERED = "offered"
+    """Keys are there (RFC 4568), but plain RTP will do."""
+    REQUIRED = "required"
+    """SRTP or nothing, with keys in SDP."""
+    FOREIGN = "foreign"
+    """SRTP or nothing, with keys that we do not exchange: DTLS (RFC 5764), or none at all."""
+
+
+def keying(sdp: str) -> Keying:
+    """What the audio line in use asks for."""
+    lines = sdp.splitlines()
+    start, end = _audio_section(lines)
+    words = lines[start].split() if start != end else []
+    secure = len(words) > 2 and "SAVP" in words[2]
+    keys = any(line.startswith("a=crypto:") for line in lines[start:end])
+    if secure:
+        return Keying.REQUIRED if keys else Keying.FOREIGN
+    return Keying.OFFERED if keys else Keying.NONE
 
 
 def common_codecs(offered: Sequence[str], ours: Sequence[str]) -> tuple[str, ...]:
@@ -97,20 +133,18 @@ def common_codecs(offered: Sequence[str], ours: Sequence[str]) -> tuple[str, ...
 
 
 def prefer_codecs(sdp: str, ours: Sequence[str], offered: Sequence[str] | None) -> str:
-    """The SDP with its first audio line cut to our codecs in our order; events and noise stay at its end.
+    """The SDP with its audio line in use cut to our codecs in our order; events and noise stay at its end.
 
     With `offered` (we answer), only the first codec that both sides have is kept, so that our order wins. The
     SDP comes back unchanged when nothing would be left.
     """
     keep = common_codecs(offered, ours)[:1] if offered is not None else tuple(ours)
     lines = sdp.splitlines()
-    at = next((i for i, line in enumerate(lines) if line.startswith("m=audio ")), None)
-    if at is None or not keep:
+    at, end = _audio_section(lines)
+    if at == end or not keep:
         return sdp
     names: dict[str, str] = {str(number): name for number, name in _STATIC.items()}
-    for line in lines[at + 1 :]:
-        if line.startswith("m="):
-            break
+    for line in lines[at:end]:
         if found := _RTPMAP.match(line):
             names[found.group(1)] = found.group(2)
     words = lines[at].split()
@@ -119,7 +153,7 @@ def prefer_codecs(sdp: str, ours: Sequence[str], offered: Sequence[str] | None) 
         return sdp
     gone = set(words[3:]) - set(order)
     lines[at] = " ".join(words[:3] + order)
-    kept = [line for i, line in enumerate(lines) if i < at or not _describes(line, gone)]
+    kept = [line for i, line in enumerate(lines) if not at < i < end or not _describes(line, gone)]
     return "\r\n".join(kept) + "\r\n"
 
 
@@ -139,6 +173,8 @@ def _describes(line: str, gone: set[str]) -> bool:
 
 
 def audio_port(sdp: str) -> int:
-    """RTP port of the first audio line; 0 when there is none or it is off."""
-    found = re.search(r"^m=audio (\d+)", sdp, re.MULTILINE)
+    """RTP port of the audio line in use; 0 when there is none."""
+    lines = sdp.splitlines()
+    start, end = _audio_section(lines)
+    found = re.match(r"m=audio (\d+)", lines[start]) if start != end else None
     return int(found.group(1)) if found else 0

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from media.legs.sip_settings import TrunkSettings
+from media.legs.sip_messages import Keying
+from media.legs.sip_settings import Srtp, TrunkSettings
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -50,6 +51,11 @@ def split_host(source: str) -> tuple[str, int]:
     return source, 0
 
 
+def uri_host(uri: str) -> str:
+    """Host of a SIP URI, without brackets and port; "" of ""."""
+    return split_host(uri.partition(":")[2].rpartition("@")[2].partition(";")[0].partition("?")[0])[0]
+
+
 def _port(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
@@ -60,6 +66,15 @@ def _is_peer(trunk: TrunkSettings, host: str) -> bool:
         return True
     address = "127.0.0.1" if host.lower() == "localhost" else host
     return TrunkTable((trunk,)).match(address) is not None
+
+
+def srtp_refusal(policy: Srtp, offered: Keying) -> str:
+    """Why an offer's encryption does not fit the trunk, as a label to count; "" when it fits."""
+    if offered is Keying.FOREIGN or (offered is Keying.REQUIRED and policy is Srtp.OFF):
+        return "srtp_unavailable"
+    if policy is Srtp.MANDATORY and offered is not Keying.REQUIRED:
+        return "srtp_required"
+    return ""
 
 
 def dial_refusal(trunk: TrunkSettings, uri: str) -> str:

@@ -31,14 +31,15 @@ std::size_t tick_class(std::int64_t ns) noexcept {
                                   kTickBoundsUs.begin());
 }
 
-std::array<std::uint64_t, 7> wire_counts(const Wire& wire) {
+std::array<std::uint64_t, kWireCounts> wire_counts(const Wire& wire) {
   return {wire.rx_packets, wire.rx_garbage, wire.rx_wrong_pt, wire.rx_comfort_noise,
           // the first SSRC is none that changed
-          wire.rx_ssrc_changes - std::min<std::uint64_t>(wire.rx_ssrc_changes, 1), wire.late, wire.tx_packets};
+          wire.rx_ssrc_changes - std::min<std::uint64_t>(wire.rx_ssrc_changes, 1), wire.late, wire.tx_packets,
+          wire.rx_foreign};
 }
 
-constexpr const char* kWireNames[] = {"rx_packets",      "rx_garbage", "rx_wrong_pt", "rx_comfort_noise",
-                                      "rx_ssrc_changes", "late",       "tx_packets"};
+constexpr std::array<const char*, kWireCounts> kWireNames = {"rx_packets",      "rx_garbage", "rx_wrong_pt", "rx_comfort_noise",
+                                      "rx_ssrc_changes", "late",       "tx_packets",  "rx_foreign"};
 
 }  // namespace
 

@@ -99,7 +99,9 @@ class SipGuard:
     def install(self) -> None:
         """After Endpoint.libInit(), on the SIP thread. Raises RuntimeError."""
     def set_load(self, active: int, limit: int) -> None:
-        """An INVITE gets 503 while active >= limit; OPTIONS tells both. From any thread."""
+        """INVITE and OPTIONS get 503 while active >= limit; OPTIONS tells both. From any thread."""
+    def set_draining(self) -> None:
+        """OPTIONS gets 503 from now on, as every new call will. From any thread."""
     def counts(self) -> dict[str, int]:
         """Requests by fate: passed, scanner, stranger_dropped, stranger_refused, register, method,
-        call_limit, options. From any thread."""
+        call_limit, options, body, srtp_unavailable. From any thread."""

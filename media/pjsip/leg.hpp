@@ -71,7 +71,7 @@ class Leg {
 
   // Guarded by the bus: the transport now in use, and the sums of those used before.
   std::shared_ptr<Wire> wire;
-  std::array<std::uint64_t, 7> past_wire{};
+  std::array<std::uint64_t, kWireCounts> past_wire{};
 
   // --- clock thread ---------------------------------------------------------------------------
 

@@ -16,10 +16,16 @@ namespace framebus {
 namespace {
 
 constexpr std::array<const char*, static_cast<std::size_t>(GuardCount::count_)> kNames{
-    "passed", "scanner", "stranger_dropped", "stranger_refused", "register", "method", "call_limit", "options"};
+    "passed", "scanner", "stranger_dropped", "stranger_refused", "register", "method", "call_limit", "options", "body",
+    "srtp_unavailable"};
 
 // Methods that only make sense within a dialog: without one the answer is 481, not 405.
 constexpr std::array<std::string_view, 6> kInDialog{"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY", "REFER"};
+
+// What pjsua does with a request inside a dialog. Whatever else comes it answers 500, which peers take for an
+// outage of ours.
+constexpr std::array<std::string_view, 10> kServed{"INVITE", "ACK",    "CANCEL", "BYE",     "INFO",
+                                                   "UPDATE", "PRACK", "REFER",  "OPTIONS", "NOTIFY"};
 
 std::string_view view(const pj_str_t& text) { return {text.ptr, static_cast<std::size_t>(std::max<long>(0, text.slen))}; }
 
@@ -42,6 +48,31 @@ void add_capability(pjsip_hdr& list, pj_pool_t* pool, int type) {
 
 void answer(pjsip_rx_data* rdata, int code, const pjsip_hdr* headers = nullptr) {
   pjsip_endpt_respond_stateless(pjsua_var.endpt, rdata, code, nullptr, headers, nullptr);
+}
+
+bool has_dialog(pjsip_rx_data* rdata) {
+  return pjsip_ua_find_dialog(&rdata->msg_info.cid->id, &rdata->msg_info.to->tag, &rdata->msg_info.from->tag,
+                              PJ_FALSE) != nullptr;
+}
+
+bool is_any(std::string_view text, std::initializer_list<const char*> choices) {
+  return std::any_of(choices.begin(), choices.end(), [&](const char* choice) { return same(text, choice); });
+}
+
+// Whether every audio line of an offer wants keys by DTLS (RFC 5764), which this build does not do; PJSIP would
+// answer 480, as if nobody were at home.
+bool wants_dtls(pjsip_rx_data* rdata) {
+  const pjsip_msg_body* body = rdata->msg_info.msg->body;
+  if (!body) return false;
+  const std::string_view sdp(static_cast<const char*>(body->data), body->len);
+  constexpr std::string_view kAudio = "\nm=audio ";
+  bool wanted = false;
+  for (auto at = sdp.find(kAudio); at != sdp.npos; at = sdp.find(kAudio, at + 1)) {
+    const auto line = sdp.substr(at + 1, sdp.find('\n', at + 1) - at - 1);
+    wanted = line.find(" UDP/TLS/") != line.npos;
+    if (!wanted) return false;
+  }
+  return wanted;
 }
 
 // The bare body of an `application/dtmf` INFO in the form that pjsua reads, so that it is answered and
@@ -86,11 +117,53 @@ struct GuardHook {
       self.count(silent ? GuardCount::dropped_stranger : GuardCount::refused_stranger);
       return false;
     }
-    if (rdata->msg_info.to && rdata->msg_info.to->tag.slen) {
-      unify_key(rdata);
-      return true;
-    }
+    if (rdata->msg_info.to && rdata->msg_info.to->tag.slen) return continues(self, rdata);
     return is_ack || begins(self, rdata);
+  }
+
+  // A request inside a dialog. One that belongs to none gets PJSIP's 481.
+  static bool continues(SipGuard& self, pjsip_rx_data* rdata) {
+    const std::string_view method = view(rdata->msg_info.msg->line.req.method.name);
+    if (std::find(kServed.begin(), kServed.end(), method) == kServed.end()) {
+      if (!has_dialog(rdata)) return true;
+      self.count(GuardCount::refused_method);
+      not_allowed(rdata);
+      return false;
+    }
+    if (method == "OPTIONS") {
+      if (!has_dialog(rdata)) return true;
+      served(self, rdata);  // the call is up, however full we are
+      return false;
+    }
+    if (method == "INFO") return info(self, rdata);
+    return true;
+  }
+
+  // Keys and fast updates are for pjsua, an empty INFO asks for nothing (RFC 2976), the rest is not known here.
+  static bool info(SipGuard& self, pjsip_rx_data* rdata) {
+    unify_key(rdata);
+    const pjsip_msg_body* body = rdata->msg_info.msg->body;
+    if (!has_dialog(rdata)) return true;
+    if (!body || !body->len) {
+      answer(rdata, PJSIP_SC_OK);
+      return false;
+    }
+    if (same(view(body->content_type.type), "application") &&
+        is_any(view(body->content_type.subtype), {"dtmf-relay", "media_control+xml"}))
+      return true;
+    pjsip_hdr headers;
+    pj_list_init(&headers);
+    add(headers, rdata->tp_info.pool, "Accept", "application/dtmf-relay, application/dtmf");
+    answer(rdata, PJSIP_SC_UNSUPPORTED_MEDIA_TYPE, &headers);
+    self.count(GuardCount::refused_body);
+    return false;
+  }
+
+  static void not_allowed(pjsip_rx_data* rdata) {
+    pjsip_hdr headers;
+    pj_list_init(&headers);
+    add_capability(headers, rdata->tp_info.pool, PJSIP_H_ALLOW);
+    answer(rdata, PJSIP_SC_METHOD_NOT_ALLOWED, &headers);
   }
 
   // A request outside any dialog, from a peer we know.
@@ -114,20 +187,23 @@ struct GuardHook {
           return false;
         }
     }
-    pjsip_hdr headers;
-    pj_list_init(&headers);
-    add_capability(headers, rdata->tp_info.pool, PJSIP_H_ALLOW);
-    answer(rdata, PJSIP_SC_METHOD_NOT_ALLOWED, &headers);
+    not_allowed(rdata);
     return false;
   }
 
   static bool invite(SipGuard& self, pjsip_rx_data* rdata) {
-    if (self.active_.load(std::memory_order_relaxed) < self.limit_.load(std::memory_order_relaxed) || repeated(rdata)) {
+    pjsip_hdr headers;
+    pj_list_init(&headers);
+    if (wants_dtls(rdata)) {
+      add(headers, rdata->tp_info.pool, "Warning", "303 offhook \"Incompatible transport protocol\"");
+      answer(rdata, PJSIP_SC_NOT_ACCEPTABLE_HERE, &headers);
+      self.count(GuardCount::refused_keying);
+      return false;
+    }
+    if (!self.is_full() || repeated(rdata)) {
       self.count(GuardCount::passed);
       return true;
     }
-    pjsip_hdr headers;
-    pj_list_init(&headers);
     add(headers, rdata->tp_info.pool, "Retry-After", std::to_string(self.rules_.retry_after));
     answer(rdata, PJSIP_SC_SERVICE_UNAVAILABLE, &headers);
     self.count(GuardCount::refused_busy);
@@ -143,16 +219,35 @@ struct GuardHook {
     return transaction != nullptr;
   }
 
+  // Answered as an INVITE would be (RFC 3261 section 11.2): load balancers ask this to learn whom to spare.
   static void options(SipGuard& self, pjsip_rx_data* rdata) {
+    if (!self.is_full() && !self.draining_.load(std::memory_order_relaxed)) {
+      served(self, rdata);
+      return;
+    }
+    pjsip_hdr headers;
+    pj_list_init(&headers);
+    add_load(self, headers, rdata->tp_info.pool);
+    add(headers, rdata->tp_info.pool, "Retry-After", std::to_string(self.rules_.retry_after));
+    answer(rdata, PJSIP_SC_SERVICE_UNAVAILABLE, &headers);
+    self.count(GuardCount::options);
+  }
+
+  // 200 to an OPTIONS, with what we can do.
+  static void served(SipGuard& self, pjsip_rx_data* rdata) {
     pj_pool_t* pool = rdata->tp_info.pool;
     pjsip_hdr headers;
     pj_list_init(&headers);
     for (int type : {PJSIP_H_ALLOW, PJSIP_H_ACCEPT, PJSIP_H_SUPPORTED}) add_capability(headers, pool, type);
+    add_load(self, headers, pool);
+    answer(rdata, PJSIP_SC_OK, &headers);
+    self.count(GuardCount::options);
+  }
+
+  static void add_load(SipGuard& self, pjsip_hdr& headers, pj_pool_t* pool) {
     add(headers, pool, "Offhook-Load",
         std::to_string(self.active_.load(std::memory_order_relaxed)) + "/" +
             std::to_string(self.limit_.load(std::memory_order_relaxed)));
-    answer(rdata, PJSIP_SC_OK, &headers);
-    self.count(GuardCount::options);
   }
 
   static std::string user_agent(pjsip_rx_data* rdata) {

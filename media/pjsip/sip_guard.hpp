@@ -22,6 +22,8 @@ enum class GuardCount : std::size_t {
   refused_method,
   refused_busy,
   options,
+  refused_body,
+  refused_keying,
   count_
 };
 
@@ -49,6 +51,9 @@ class SipGuard {
     limit_.store(limit, std::memory_order_relaxed);
   }
 
+  // From now on OPTIONS is answered as an INVITE would be: 503, so that nobody sends more calls here.
+  void set_draining() noexcept { draining_.store(true, std::memory_order_relaxed); }
+
   std::vector<std::pair<std::string, std::uint64_t>> counts() const;
 
  private:
@@ -65,7 +70,11 @@ class SipGuard {
 
   const GuardRules rules_;
   std::vector<Network> networks_;
+  bool is_full() const noexcept {
+    return active_.load(std::memory_order_relaxed) >= limit_.load(std::memory_order_relaxed);
+  }
   std::atomic<int> active_{0}, limit_{1};
+  std::atomic<bool> draining_{false};
   std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(GuardCount::count_)> counts_{};
 };
 

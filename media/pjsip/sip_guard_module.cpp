@@ -19,6 +19,7 @@ void add_sip_guard(py::module_& m) {
            py::arg("networks"), py::arg("scanners"), py::arg("drop_strangers"), py::arg("retry_after"))
       .def("install", &SipGuard::install)
       .def("set_load", &SipGuard::set_load, py::arg("active"), py::arg("limit"))
+      .def("set_draining", &SipGuard::set_draining)
       .def("counts", [](const SipGuard& guard) {
         py::dict out;
         for (const auto& [name, value] : guard.counts()) out[name.c_str()] = value;

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "source_lock.hpp"
+
 namespace framebus {
 
 using Counter = std::atomic<std::uint64_t>;
@@ -44,12 +46,15 @@ class ArrivalTable {
   std::atomic<std::size_t> next_{0};
 };
 
+constexpr std::size_t kWireCounts = 8;  // what is told of a transport: see wire_counts()
+
 struct Wire {
   static constexpr int kUnknown = -1;
   static constexpr int kComfortNoise = 13;  // RFC 3551
 
   Counter rx_packets{0}, rx_garbage{0}, rx_wrong_pt{0}, rx_comfort_noise{0}, rx_ssrc_changes{0};
-  Counter late{0}, tx_packets{0};
+  Counter late{0}, tx_packets{0}, rx_foreign{0};
+  SourceLock source;
   ArrivalTable arrivals;
   std::atomic<int> audio_pt{kUnknown}, event_pt{kUnknown};
   std::atomic<std::int64_t> played_ts{-1};     // RTP timestamp last handed to the decoder

@@ -31,10 +31,21 @@ struct WireTransport {
 WireTransport& self(pjmedia_transport* base) { return *reinterpret_cast<WireTransport*>(base); }
 pjmedia_transport* inner(pjmedia_transport* base) { return self(base).inner; }
 
+Source source_of(const pj_sockaddr_t* address) {
+  const auto* known = static_cast<const pj_sockaddr*>(address);
+  if (!known || (known->addr.sa_family != pj_AF_INET() && known->addr.sa_family != pj_AF_INET6())) return {};
+  return Source::of(static_cast<const std::uint8_t*>(pj_sockaddr_get_addr(known)), pj_sockaddr_get_addr_len(known),
+                    pj_sockaddr_get_port(known));
+}
+
 void on_rtp(pjmedia_tp_cb_param* param) {
   auto& transport = *static_cast<WireTransport*>(param->user_data);
   auto verdict = Wire::Verdict::audio;
   if (param->size >= 0) {  // a negative size is a socket error, which the stream wants to know
+    if (param->src_addr && !transport.wire->source.admits(source_of(param->src_addr), monotonic_ns())) {
+      count(transport.wire->rx_foreign);
+      return;
+    }
     verdict = transport.wire->receive(static_cast<const std::uint8_t*>(param->pkt),
                                       static_cast<std::size_t>(param->size), monotonic_ns());
     if (verdict == Wire::Verdict::garbage) return;
@@ -62,6 +73,7 @@ pj_status_t attach(pjmedia_transport* base, pjmedia_transport_attach_param* para
   transport.rtp = param->rtp_cb;
   transport.rtp2 = param->rtp_cb2;
   transport.rtcp = param->rtcp_cb;
+  transport.wire->source.expect(source_of(&param->rem_addr));
   param->user_data = &transport;
   param->rtp_cb = nullptr;
   param->rtp_cb2 = &on_rtp;

@@ -44,12 +44,15 @@ class Phone(ScriptedCaller):
         super().__init__(says)
         self.leg_id = name
         self.parties = Parties("100", called, "local")
-        self.rang = self.was_answered = False
+        self.rang = self.early = self.was_answered = False
         self.refused: Refused | None = None
         self.causes: list[int] = []
 
     async def ring(self, *, early_media: bool = False) -> None:
         self.rang = True
+        if early_media:
+            self.early = True
+            self.clock = asyncio.create_task(self._talk())
 
     async def answer(self) -> None:
         self.was_answered = True
@@ -57,6 +60,8 @@ class Phone(ScriptedCaller):
 
     async def reject(self, sip_code: int, *, retry_after: int = 0, reason: str = "") -> None:
         self.refused = Refused(sip_code, retry_after, reason)
+        if self.early:
+            self.clock.cancel()
 
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         self.causes.append(cause)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
@@ -20,7 +22,8 @@ from gateway.dialplan_watch import DialplanSettings
 from gateway.doctor import CHECKUPS, Patient, Unwell, report
 from gateway.errors import DialplanFileError
 from gateway.known_sentence import SPOKEN, understood
-from media.legs.sip_settings import OFF, SipSettings
+from gateway.loopback_call import private
+from media.legs.sip_settings import OFF, SipSettings, SipTransport, Srtp, TlsSettings, TrunkSettings
 
 
 def check(name: str, config: Config) -> str:
@@ -155,3 +158,71 @@ def test_failures_are_printed_with_their_cure_and_counted(
 def test_one_misheard_word_is_forgiven_three_are_not() -> None:
     assert understood(SPOKEN) and understood("the quick brown fox jumped over the lazy dog")
     assert not understood("the quick brown socks jump over the crazy dock") and not understood("")
+
+
+def certificate(folder: Path, days: int) -> TlsSettings:
+    """A throw-away certificate that signs itself; with negative days it ran out in the past."""
+    certificate, key, request = (str(folder / f"{name}{days}.pem") for name in ("cert", "key", "request"))
+    for command in (
+        ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-subj", "/CN=offhook.test", "-keyout", key, "-out", request],
+        ["x509", "-req", "-in", request, "-signkey", key, "-days", str(days), "-out", certificate],
+    ):  # fmt: skip
+        subprocess.run(["openssl", *command], check=True, capture_output=True, timeout=30)
+    return TlsSettings(certificate=certificate, key=key)
+
+
+def test_a_certificate_is_looked_at_before_peers_do(tmp_path: Path) -> None:
+    def told(tls: TlsSettings) -> str:
+        try:
+            return check("certificates", Config(sip=SipSettings(tls_port=5061, tls=tls)))
+        except Unwell as unwell:
+            return f"{unwell} ({unwell.cure})"
+
+    good, over = certificate(tmp_path, 30), certificate(tmp_path, -1)
+    assert "not needed" in check("certificates", Config())
+    assert re.search(r"good for (29|30) more days", told(good))
+    assert "certificate has expired" in told(over)
+    assert "is not there" in told(TlsSettings(certificate="/nowhere.pem"))
+    assert "sip.tls.key" in told(replace(good, key="/nowhere.pem"))
+    assert "KEY_VALUES_MISMATCH" in told(replace(good, key=over.key))
+    (tmp_path / "text").write_text("no certificate")
+    assert "cannot be used" in told(TlsSettings(certificate=str(tmp_path / "text")))
+
+
+@pytest.mark.parametrize(
+    ("sip", "field"),
+    [
+        (SipSettings(advertised="no.such.host.invalid"), "sip.advertised"),
+        (SipSettings(trunks=(TrunkSettings("far", registrar="sip:a.invalid"),)), "sip.trunks.far.registrar"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_told(sip: SipSettings, field: str) -> None:
+    with pytest.raises(Unwell, match=field):
+        check("addresses", Config(sip=sip, api=ApiSettings(port=0)))
+
+
+def test_the_call_to_oneself_meets_no_trunk_of_the_configuration() -> None:
+    """Neither one that would register, encrypt or forbid it, nor an address that only peers can reach."""
+    far = "sip:192.0.2.1"
+    carrier = TrunkSettings("far", registrar=far, transport=SipTransport.TLS, srtp=Srtp.MANDATORY)
+    tls = TlsSettings(certificate="/cert.pem")
+    sip = SipSettings(host="0.0.0.0", advertised="192.0.2.7", tls_port=5061, tls=tls, trunks=(carrier,))
+    quiet = private(sip, "PCMA")
+    assert (quiet.udp_port, quiet.tcp_port, quiet.tls_port, quiet.advertised) == (0, OFF, OFF, "")
+    assert quiet.codecs == ("PCMA",)
+    (trunk,) = quiet.trunks
+    assert (trunk.registrar, trunk.srtp, trunk.outbound) == ("", Srtp.OFF, True)
+    assert trunk.sources == ("127.0.0.1",)
+
+
+def test_a_check_that_breaks_does_not_hide_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    async def broken(patient: Patient) -> str:
+        raise KeyError("oops")
+
+    async def fine(patient: Patient) -> str:
+        return "all is well"
+
+    assert asyncio.run(report(Config(), {"first": broken, "second": fine})) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  first: KeyError: 'oops'" in out and "ok    second: all is well" in out

@@ -11,7 +11,17 @@ import pytest
 
 from engines.base import SpeechChunk, TtsOptions
 from gateway.calls.settings import DeadlineSettings, SessionSettings
-from gateway.dialplan_actions import Action, Answer, ConnectAgent, HangUpCall, PlayFile, Ring, SayText
+from gateway.dialplan_actions import (
+    Action,
+    Answer,
+    ConnectAgent,
+    HangUpCall,
+    PlayFile,
+    Progress,
+    Reject,
+    Ring,
+    SayText,
+)
 from media.legs.base import EndReason, LegClosed, LegError
 from media.wav import write_wav
 from tests.fakes.agent import ScriptedAgent
@@ -49,6 +59,20 @@ def test_a_text_is_spoken_to_its_end_sentence_by_sentence_and_leaves_a_record() 
         assert record.end_reason is EndReason.DIALPLAN_HUNG_UP and record.turns == []
         assert record.duration == pytest.approx(0.5, abs=0.1)
         assert record.as_json()["route"] == "desk"
+
+    run_virtual(main())
+
+
+def test_an_announcement_before_the_answer_costs_the_caller_nothing() -> None:
+    async def main() -> None:
+        tts = ToneTts()
+        desk = FrontDesk([Progress(), SayText(NOTICE), Reject(404)], tts=tts)
+        phone = Phone()
+        desk.reception.take(phone)
+        await desk.until_idle()
+        assert phone.early and not phone.was_answered
+        assert tones(phone) == [100, 200]
+        assert phone.refused is not None and phone.refused.code == 404
 
     run_virtual(main())
 

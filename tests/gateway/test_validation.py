@@ -48,10 +48,10 @@ def words(hint: Any, value: object) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("hint", "value", "told"),
     [
-        (int, "x", ("must be a whole number", "")),
-        (int, 1.5, ("must be a whole number", "")),
-        (int, None, ("must be a whole number", "")),
-        (float, "x", ("must be a number", "")),
+        (int, "x", ("must be a whole number", "write it in digits, like 5")),
+        (int, 1.5, ("must be a whole number", "write it in digits, like 5")),
+        (int, None, ("must be a whole number", "write it in digits, like 5")),
+        (float, "x", ("must be a number", "write it in digits, like 2.5")),
         (bool, "perhaps", ("must be true or false", "")),
         (str, 3, ("must be text", "put it in quotes")),
         (tuple[int, ...], 3, ("must be a list", "write [a, b], or one `- item` per line")),

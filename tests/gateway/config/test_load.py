@@ -85,7 +85,7 @@ api: {port: 70000}
     assert mistakes(tmp_path, text) == [
         'offhook.yaml:1: nod: nothing is called "nod" here; did you mean "node"?',
         'offhook.yaml:4: sip.udp_prot: nothing is called "udp_prot" here; did you mean "udp_port"?',
-        "offhook.yaml:5: sip.tcp_port: must be a whole number",
+        "offhook.yaml:5: sip.tcp_port: must be a whole number; write it in digits, like 5",
         "offhook.yaml:8: sip.trunks.0.name: 'a b' must be letters, digits, dashes and underscores",
         "offhook.yaml:9: sip.trunks.1.name: is needed; give it a value",
         "offhook.yaml:11: agents.one: \"chatt\" is no kind; choose 'echo', 'chat'",
@@ -155,9 +155,9 @@ tts:
     told = mistakes(tmp_path, text, {"OFFHOOK_TTS__SETTINGS__NICE": "x"})
     cure = 'did you mean "max_streams"?'
     assert sorted(told) == [
-        "environment: OFFHOOK_TTS__SETTINGS__NICE: must be a whole number",
+        "environment: OFFHOOK_TTS__SETTINGS__NICE: must be a whole number; write it in digits, like 5",
         f'offhook.yaml:3: asr.settings.max_steams: nothing is called "max_steams" here; {cure}',
-        "offhook.yaml:4: asr.settings.pool.nice: must be a whole number",
+        "offhook.yaml:4: asr.settings.pool.nice: must be a whole number; write it in digits, like 5",
     ]
 
 
@@ -228,7 +228,7 @@ def test_mistakes_in_the_environment_name_the_variable(tmp_path: Path) -> None:
     assert mistakes(tmp_path, "sip: {udp_port: 5}\n", environ) == [
         "environment: OFFHOOK_SIP__TRUNKS: expected the node content, but found '<stream end>'; "
         "write a YAML value in one line",
-        "environment: OFFHOOK_SIP__UDP_PORT: must be a whole number",
+        "environment: OFFHOOK_SIP__UDP_PORT: must be a whole number; write it in digits, like 5",
         'environment: OFFHOOK_SIP__UDP_PORT__X: nothing is called "x" here; nothing is known here',
         'environment: OFFHOOK_SPI__UDP_PORT: nothing is called "spi" here; did you mean "sip"?',
     ]

@@ -2,8 +2,8 @@
 
 Run as `python -m tests.live.sip.gateway '<settings as JSON>'`. It writes one JSON object per line: `ready`,
 then whatever happens on its legs. It reads commands from standard input: `stats`, `dial <uri>`,
-`stall <seconds>`, `quit`. A crash of the native part is thereby a return code, and its threads and files can
-be counted from outside.
+`stall <seconds>`, `drain`, `quit`. A crash of the native part is thereby a return code, and its threads and
+files can be counted from outside.
 """
 
 from __future__ import annotations
@@ -175,6 +175,9 @@ class Gateway:
         elif command == "stall":
             time.sleep(float(argument))  # noqa: ASYNC251  (the test wants the loop to stand still)
             say("stalled")
+        elif command == "drain":
+            self._endpoint.drain()
+            say("draining")
         elif command == "dial":
             await self._dial(argument)
         elif command == "stats":

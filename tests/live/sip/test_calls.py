@@ -156,11 +156,20 @@ def test_a_late_offer_is_answered_with_ours(gateway: GatewayProcess) -> None:
     with Phone(gateway.sip) as phone:
         phone.invite(sdp="")
         answer = phone.expect(200)
-        assert "PCMU/8000" in answer.body
+        assert "PCMU/8000" in answer.body and answer.body.count("m=") == 1
         phone.ack(body=phone.sdp(payloads="0"))
         assert pitch(heard(phone.rtp.talk(tone(440, 1.0)))[-2000:]) == pytest.approx(440, abs=5)
         phone.bye()
     assert gateway.wait("LegClosed")["reason"] == "caller_hung_up"
+
+
+def test_a_late_offer_that_the_ack_does_not_answer_ends_the_call(gateway: GatewayProcess) -> None:
+    with Phone(gateway.sip, "silent") as phone:
+        phone.invite(sdp="")
+        phone.expect(200)
+        phone.ack()
+        phone.respond(phone.expect("BYE"))
+    assert gateway.wait("LegClosed")["reason"] == "media_lost"
 
 
 def test_options_is_answered_with_what_we_can_do(gateway: GatewayProcess) -> None:

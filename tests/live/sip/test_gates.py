@@ -174,6 +174,75 @@ def test_options_tells_how_full_we_are(small: GatewayProcess) -> None:
         talking.bye()
 
 
+def test_options_is_answered_as_a_call_would_be(small: GatewayProcess) -> None:
+    """RFC 3261 section 11.2: load balancers learn from it whom to spare."""
+    phones = [Phone(small.sip) for _ in range(3)]
+    for phone in phones:
+        phone.call()
+    with Phone(small.sip) as asking:
+        asking.request("OPTIONS")
+        full = asking.expect(503)
+        assert (full["retry-after"], full["offhook-load"]) == ("9", "3/3")
+    phones[0].request("OPTIONS")  # inside a call it is a sign of life, and the call is fine
+    assert "INVITE" in phones[0].expect(200)["allow"]
+    for phone in phones:
+        phone.bye()
+        phone.close()
+    assert calls_left(small) == 0
+
+
+def test_who_drains_says_so_and_keeps_its_calls() -> None:
+    with GatewayProcess() as process, Phone(process.sip) as phone, Phone(process.sip) as asking:
+        phone.call()
+        process.command("drain")
+        process.wait("draining")
+        asking.request("OPTIONS")
+        asking.expect(503)
+        assert pitch(heard(phone.rtp.talk(tone(440, 0.6)))[-2000:]) == pytest.approx(440, abs=6)
+        phone.bye()
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "code"),
+    [
+        ("OPTIONS", "", 200),
+        ("INFO", "", 200),
+        ("INFO", "text/plain", 415),
+        ("MESSAGE", "text/plain", 405),
+        ("NEWONE", "", 405),
+    ],
+)
+def test_inside_a_call_what_we_do_not_do_is_refused_and_the_call_goes_on(
+    small: GatewayProcess, method: str, kind: str, code: int
+) -> None:
+    with Phone(small.sip) as phone:
+        phone.call()
+        phone.request(method, body="hello" if kind else "", headers=[("Content-Type", kind)] if kind else ())
+        answer = phone.expect(code)
+        assert code != 405 or "INVITE" in answer["allow"]
+        assert code != 415 or "application/dtmf-relay" in answer["accept"]
+        assert pitch(heard(phone.rtp.talk(tone(440, 0.6)))[-2000:]) == pytest.approx(440, abs=6)
+        phone.bye()
+
+
+@pytest.mark.parametrize(
+    ("policy", "profile", "reason"),
+    [
+        ("off", "RTP/SAVP", "srtp_unavailable"),
+        ("optional", "UDP/TLS/RTP/SAVPF", "srtp_unavailable"),
+        ("mandatory", "RTP/AVP", "srtp_required"),
+    ],
+)
+def test_an_offer_that_does_not_fit_the_trunks_srtp_is_counted_by_its_reason(
+    policy: str, profile: str, reason: str
+) -> None:
+    trunk = {"name": "local", "sources": ["127.0.0.0/8"], "srtp": policy}
+    with GatewayProcess(trunks=[trunk]) as process, Phone(process.sip) as phone:
+        phone.invite(sdp=phone.sdp().replace("RTP/AVP", profile, 1))
+        phone.refused(488)
+        assert process.stats()["refusals"] == {reason: 1}
+
+
 def test_codecs_follow_the_trunks_order_and_list() -> None:
     trunk = {"name": "picky", "sources": ["127.0.0.0/8"], "codecs": ["PCMA", "PCMU"]}
     with GatewayProcess(trunks=[trunk]) as process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -73,6 +74,55 @@ def test_a_reinvite_may_move_the_audio_elsewhere(gateway: GatewayProcess) -> Non
         assert len(old.received) == late
         old.close()
         end(gateway, phone)
+
+
+def test_a_reinvite_without_a_common_codec_is_refused_and_the_call_goes_on(gateway: GatewayProcess) -> None:
+    with Phone(gateway.sip) as phone:
+        phone.call()
+        before = gateway.stats()["refusals"].get("no_common_codec", 0)
+        phone.invite(sdp=phone.sdp(payloads="18"))
+        phone.refused(488)
+        assert gateway.stats()["refusals"]["no_common_codec"] == before + 1
+        assert echoes(phone)
+        phone.request("UPDATE", body=phone.sdp(payloads="18"))
+        phone.expect(488)
+        assert echoes(phone)
+        end(gateway, phone)
+
+
+def test_a_reinvite_may_change_the_codec(gateway: GatewayProcess) -> None:
+    with Phone(gateway.sip) as phone:
+        phone.call()
+        assert echoes(phone)
+        phone.invite(sdp=phone.sdp(payloads="8 101"))
+        assert "RTP/AVP 8 101" in phone.expect(200).body
+        phone.ack()
+        gateway.drain(0.1)
+        phone.rtp.listen(0.4)
+        assert {packet.payload_type for packet in phone.rtp.received[-5:]} == {8}
+        end(gateway, phone)
+
+
+def test_a_reinvite_without_an_offer_gets_ours(gateway: GatewayProcess) -> None:
+    with Phone(gateway.sip) as phone:
+        phone.call()
+        phone.invite(sdp="")
+        assert "m=audio" in phone.expect(200).body
+        phone.ack(body=phone.sdp())
+        assert echoes(phone)
+        end(gateway, phone)
+
+
+def test_lines_that_are_off_or_not_served_do_not_hide_the_audio(gateway: GatewayProcess) -> None:
+    with Phone(gateway.sip) as phone:
+        offer = phone.sdp().replace("m=audio", "m=audio 0 RTP/AVP 18\r\nm=audio", 1)
+        answer = phone.call(sdp=offer + "m=text 5006 RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\n")
+        off, port, text = (int(found) for found in re.findall(r"^m=\S+ (\d+)", answer.body, re.MULTILINE))
+        assert (off, text) == (0, 0)
+        phone.rtp.target = ("127.0.0.1", port)
+        assert echoes(phone)
+        closed = end(gateway, phone)
+    assert isinstance(closed["stats"], dict) and closed["stats"]["rx_packets"] > 30
 
 
 def test_keys_by_rtp_events_come_once_each_and_in_order(gateway: GatewayProcess) -> None:
@@ -202,18 +252,27 @@ def test_garbage_on_the_rtp_port_disturbs_nothing(gateway: GatewayProcess) -> No
         assert isinstance(stats, dict) and stats["rx_garbage"] > 50
 
 
-def test_garbage_from_a_stranger_does_not_turn_the_audio_away(gateway: GatewayProcess) -> None:
+@pytest.mark.parametrize("packet", [os.urandom(40), bytes([0x80, 0]) + os.urandom(170)])
+def test_a_stranger_can_neither_be_heard_nor_turn_the_audio_away(
+    gateway: GatewayProcess, packet: bytes
+) -> None:
+    """Neither while the peer talks nor while it says nothing, however fast the stranger sends."""
     with Phone(gateway.sip) as phone:
         phone.call()
         assert echoes(phone)
         stranger = Rtp(phone.rtp.target)
         for _ in range(200):
-            stranger.raw(os.urandom(40))
+            stranger.raw(packet)
+        phone.rtp.listen(0.3)
+        for _ in range(100):
+            stranger.raw(packet)
+            stranger.listen(0.002)
         assert echoes(phone)
         stranger.listen(0.0)
-        assert len(stranger.received) < 20
+        assert stranger.received == []
         stranger.close()
-        end(gateway, phone)
+        stats = end(gateway, phone)["stats"]
+        assert isinstance(stats, dict) and stats["rx_foreign"] == 300 and stats["rx_ssrc_changes"] == 0
 
 
 def test_audio_returns_to_where_it_came_from(gateway: GatewayProcess) -> None:

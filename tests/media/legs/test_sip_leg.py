@@ -233,6 +233,49 @@ def test_without_an_ack_the_call_is_given_up() -> None:
     run(main)
 
 
+def test_an_ack_that_owed_us_an_answer_and_brought_none_ends_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("media.legs.sip._ANSWER_IN_ACK_S", 0.01)
+
+    async def main() -> None:
+        scene = Scene()
+        scene.leg.fact(Accepted())
+        scene.leg.fact(Confirmed())
+        await asyncio.sleep(0.03)
+        assert scene.desk.call.asked == [("end", 0, 'Q.850;cause=102;text="media_lost"')]
+        late = Scene()
+        for fact in (Accepted(), Confirmed(), UP):
+            late.leg.fact(fact)
+        await asyncio.sleep(0.03)
+        assert late.desk.call.asked == [] and late.leg.state is LegState.UP
+
+    run(main)
+
+
+def test_early_media_is_there_when_audio_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("media.legs.sip._EARLY_MEDIA_S", 0.02)
+
+    async def main() -> None:
+        scene = Scene()
+        ringing = asyncio.create_task(scene.leg.ring(early_media=True))
+        await asyncio.sleep(0)
+        assert scene.desk.call.asked == [("respond", 183)] and not ringing.done()
+        scene.leg.fact(UP)
+        await ringing
+        assert (scene.leg.state, scene.leg.sample_rate) == (LegState.SETUP, 8000)
+        with pytest.raises(LegError, match="no offer"):
+            await Scene().leg.ring(early_media=True)
+        gone = Scene()
+        ringing = asyncio.create_task(gone.leg.ring(early_media=True))
+        await asyncio.sleep(0)
+        gone.leg.fact(GONE)
+        with pytest.raises(LegError, match="before it was up"):
+            await ringing
+
+    run(main)
+
+
 def test_a_refusal_carries_its_headers_and_a_harmless_text() -> None:
     async def main() -> None:
         scene = Scene()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.legs import sip_messages as messages
+from media.legs.sip_messages import Keying
 
 INVITE = (
     "INVITE sip:echo@127.0.0.1:5060;user=phone SIP/2.0\r\n"
@@ -72,6 +73,7 @@ def test_user_part(address: str, user: str) -> None:
 def test_audio_codecs_read_static_and_mapped_payloads() -> None:
     assert messages.audio_codecs(SDP) == ("opus", "PCMU", "PCMA", "G722", "telephone-event")
     assert messages.audio_codecs("v=0\r\nm=video 1 RTP/AVP 0\r\n") == ()
+    assert messages.audio_codecs("v=0\r\nm=audio 1 RTP/AVP 18 x 0\r\n") == ("18", "PCMU")
 
 
 def test_common_codecs_are_in_our_order() -> None:
@@ -104,11 +106,51 @@ def test_audio_port() -> None:
     assert messages.audio_port("v=0\r\n") == 0
 
 
+OFF_FIRST = SDP.replace(
+    "m=audio 4000",
+    "m=audio 0 RTP/AVP 18 3\r\na=rtpmap:3 GSM/8000\r\na=fmtp:18 annexb=no\r\nm=audio 4000",
+)
+
+
+def test_an_audio_line_that_is_off_does_not_hide_the_one_in_use() -> None:
+    assert messages.audio_codecs(OFF_FIRST) == messages.audio_codecs(SDP)
+    assert messages.audio_port(OFF_FIRST) == 4000
+    sdp = messages.prefer_codecs(OFF_FIRST, ("PCMA",), None)
+    assert "m=audio 4000 RTP/AVP 8 101" in sdp and "m=audio 0 RTP/AVP 18 3" in sdp
+    assert "a=fmtp:18 annexb=no" in sdp and "a=fmtp:96" not in sdp
+
+
+def test_when_every_audio_line_is_off_the_first_one_counts() -> None:
+    assert messages.audio_codecs("v=0\r\nm=audio 0 RTP/AVP 8\r\nm=audio 0 RTP/AVP 0\r\n") == ("PCMA",)
+
+
+CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n"
+
+
+@pytest.mark.parametrize(
+    ("profile", "attributes", "found"),
+    [
+        ("RTP/AVP", "", Keying.NONE),
+        ("RTP/AVPF", "", Keying.NONE),
+        ("RTP/AVP", CRYPTO, Keying.OFFERED),
+        ("RTP/SAVP", CRYPTO, Keying.REQUIRED),
+        ("RTP/SAVPF", CRYPTO, Keying.REQUIRED),
+        ("RTP/SAVP", "", Keying.FOREIGN),
+        ("UDP/TLS/RTP/SAVPF", "a=fingerprint:sha-256 00\r\n", Keying.FOREIGN),
+    ],
+)
+def test_how_an_offer_may_be_encrypted(profile: str, attributes: str, found: Keying) -> None:
+    sdp = f"v=0\r\nm=audio 4000 {profile} 0\r\n{attributes}m=video 0 RTP/SAVP 31\r\n"
+    assert messages.keying(sdp) == found
+    assert messages.keying("v=0\r\n") == Keying.NONE
+
+
 @given(st.text(max_size=300))
 def test_no_text_raises(text: str) -> None:
     for sdp in (text, SDP[:60] + text):
         messages.prefer_codecs(sdp, ("PCMU",), messages.audio_codecs(sdp))
         messages.audio_port(sdp)
+        messages.keying(sdp)
     messages.header(text, "via")
     messages.user_part(messages.request_uri(text))
     messages.body(text)

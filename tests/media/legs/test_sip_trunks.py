@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.legs.sip_settings import TrunkSettings
-from media.legs.sip_trunks import TrunkTable, dial_refusal, split_host
+from media.legs.sip_messages import Keying
+from media.legs.sip_settings import Srtp, TrunkSettings
+from media.legs.sip_trunks import TrunkTable, dial_refusal, split_host, srtp_refusal
 
 TABLE = TrunkTable(
     (
@@ -79,3 +80,19 @@ LOCAL = TrunkSettings(name="t", outbound=True, sources=("127.0.0.0/8",))
 def test_what_may_be_dialled(trunk: TrunkSettings, uri: str, refusal: str) -> None:
     got = dial_refusal(trunk, uri)
     assert refusal in got and bool(got) is bool(refusal)
+
+
+@pytest.mark.parametrize(
+    ("policy", "fits", "unavailable", "required"),
+    [
+        (Srtp.OFF, {Keying.NONE, Keying.OFFERED}, {Keying.REQUIRED, Keying.FOREIGN}, set()),
+        (Srtp.OPTIONAL, {Keying.NONE, Keying.OFFERED, Keying.REQUIRED}, {Keying.FOREIGN}, set()),
+        (Srtp.MANDATORY, {Keying.REQUIRED}, {Keying.FOREIGN}, {Keying.NONE, Keying.OFFERED}),
+    ],
+)
+def test_an_offers_encryption_meets_the_trunks_policy(
+    policy: Srtp, fits: set[Keying], unavailable: set[Keying], required: set[Keying]
+) -> None:
+    assert {keying for keying in Keying if srtp_refusal(policy, keying) == ""} == fits
+    assert {keying for keying in Keying if srtp_refusal(policy, keying) == "srtp_unavailable"} == unavailable
+    assert {keying for keying in Keying if srtp_refusal(policy, keying) == "srtp_required"} == required

@@ -263,6 +263,57 @@ void bus(double seconds, unsigned seed) {
   std::printf("bus: %lu replies, %lu calls met a closed leg\n", static_cast<unsigned long>(reply), refused.load());
 }
 
+// Who may be heard, by the clock; then one thread reads packets while another agrees on addresses.
+void source(double seconds, unsigned seed) {
+  const auto at = [](std::uint8_t host, std::uint16_t port) {
+    const std::uint8_t address[4]{192, 0, 2, host};
+    return Source::of(address, 4, port);
+  };
+  constexpr std::int64_t ms = 1'000'000;
+  const auto peer = at(1, 4000), nat = at(1, 9999), thief = at(7, 4000), other = at(8, 1);
+  {  // the peer that SDP names is heard at once, and nobody else beside or after it
+    SourceLock lock;
+    lock.expect(peer);
+    CHECK(lock.admits(peer, 0), "the named peer was not heard");
+    for (int i = 1; i < 1000; ++i) CHECK(!lock.admits(thief, i * ms), "a thief was heard at %d ms", i);
+    CHECK(!lock.admits(thief, 60'000 * ms), "another host took a silent call over");
+    CHECK(!lock.admits(nat, 4'999 * ms), "a new port of the same host came too early");
+    CHECK(lock.admits(nat, 5'001 * ms), "a peer whose port changed is lost");
+    CHECK(lock.admits(peer, 5'002 * ms), "the named peer did not come back");
+  }
+  {  // a peer behind NAT is heard from its first packet, and one stray packet does not shut it out
+    SourceLock lock;
+    lock.expect(at(200, 9));
+    CHECK(lock.admits(thief, 0), "the first source was not heard");
+    CHECK(!lock.admits(nat, 20 * ms), "two sources were heard at once");
+    for (int i = 0; i < 20; ++i) CHECK(lock.admits(nat, (101 + 20 * i) * ms), "a peer behind NAT was not heard");
+    CHECK(!lock.admits(thief, 700 * ms), "a thief displaced a firm source");
+    CHECK(lock.admits(at(200, 9), 701 * ms), "the named peer did not win");
+    lock.expect(at(200, 9));
+    CHECK(!lock.admits(nat, 702 * ms), "the same SDP again freed the lock");
+    lock.expect(other);
+    CHECK(lock.admits(nat, 703 * ms), "a new SDP did not free the lock");
+  }
+  const std::uint8_t six[16]{0x20, 1, 0xd, 0xb8};
+  CHECK(!(Source::of(six, 16, 1) == Source::of(six, 16, 2)), "IPv6 ports are not told apart");
+  CHECK(Source::of(six, 16, 1).same_host(Source::of(six, 16, 2)), "an IPv6 host is not known again");
+
+  SourceLock lock;
+  std::atomic<bool> stop{false};
+  std::thread signalling([&] {
+    std::mt19937 random(seed);
+    while (!stop) lock.expect(at(random() % 3, 1));
+  });
+  std::uint64_t heard = 0, read = 0;
+  std::mt19937 random(seed + 1);
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  while (Clock::now() < end) heard += lock.admits(at(random() % 3, 1), static_cast<std::int64_t>(++read) * ms);
+  stop = true;
+  signalling.join();
+  CHECK(heard && heard < read, "%lu of %lu packets were heard", heard, read);
+  std::printf("source: %lu of %lu packets heard\n", heard, read);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -273,5 +324,6 @@ int main(int argc, char** argv) {
   if (part == "playout") playout(seconds, seed);
   if (part == "receive") receive(seconds, seed);
   if (part == "report") report(seconds, seed);
+  if (part == "source") source(seconds, seed);
   if (part == "bus") bus(seconds, seed);
 }
