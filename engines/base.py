@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from media.frame import AudioFrame, Pcm
+
+
+class Residency(StrEnum):
+    """How far away from a call its sound and words may be, or are, worked on."""
+
+    NODE = "node"
+    """On this machine."""
+    SITE = "site"
+    """On machines of the same operator."""
+    CLOUD = "cloud"
+    """Anywhere, at somebody else's."""
+
+    def allows(self, place: Residency) -> bool:
+        """Whether who may go as far as this may go to `place`."""
+        order = list(Residency)
+        return order.index(place) <= order.index(self)
+
+    def narrower(self, other: Residency) -> Residency:
+        """The stricter of both."""
+        return self if other.allows(self) else other
+
+
+@dataclass(slots=True)
+class Switch:
+    """One change of engine within a call."""
+
+    kind: str
+    """`asr` or `tts`."""
+    source: str
+    """Name of the engine that served before."""
+    target: str
+    """Name of the one that serves now."""
+    why: str
+    """`late`, `failed`, `timeout`, `busy`, `refused`, `down` or `preferred` (a better one is back)."""
+    at: float
+    """Seconds of the loop's clock."""
+    gap: float = math.nan
+    """Seconds that the caller had to wait for it: silence within speech, or words that came later than they
+    were asked for. NaN until the new engine has given something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +119,10 @@ class AsrOptions:
     """How much each hot word is raised, 0 to 20 as Riva counts it; 0, or empty: as the engine sees fit."""
     background: bool = False
     """A recording: nobody waits for its next word, so everything live goes first."""
+    data: Residency = Residency.SITE
+    """Where this call's sound may be worked on."""
+    on_switch: Callable[[Switch], None] | None = field(default=None, compare=False, repr=False)
+    """Told, on the loop's thread, when another engine takes over; `gap` is filled in later."""
 
 
 class Asr(Protocol):
@@ -108,6 +153,10 @@ class TtsOptions:
     """0.5 to 2.0."""
     ahead: float = 0.0
     """Seconds of earlier speech the listener still has to hear; who has none is served first."""
+    data: Residency = Residency.SITE
+    """Where this call's text may be worked on."""
+    on_switch: Callable[[Switch], None] | None = field(default=None, compare=False, repr=False)
+    """As in `AsrOptions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +169,8 @@ class SpeechChunk:
 
     Their times are seconds from the first sample of the whole `speak` call, not of the chunk.
     """
+    engine: str = ""
+    """Which of several engines spoke it; "" where there is one only."""
 
 
 class Tts(Protocol):

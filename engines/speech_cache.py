@@ -80,7 +80,9 @@ class SpeechCache:
         for text in texts:
             key = _key(text, options, self._tts.voices)
             if key not in self._kept:
-                self._keep(key, [chunk async for chunk in self._tts.speak(text, options)])
+                said = [chunk async for chunk in self._tts.speak(text, options)]
+                if len({chunk.engine for chunk in said}) <= 1:
+                    self._keep(key, said)
 
     async def speak(self, text: str, options: TtsOptions) -> AsyncIterator[SpeechChunk]:
         """As the voice speaks it, from memory if it can be."""
@@ -102,7 +104,8 @@ class SpeechCache:
         finally:
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
-        if self._was_seen(key):
+        # What several engines spoke would change its voice in the middle ever after.
+        if self._was_seen(key) and len({chunk.engine for chunk in said}) <= 1:
             self._keep(key, said)
 
     def _was_seen(self, key: _Key) -> bool:

@@ -13,9 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from engines import registry as engine_registry
-from engines.base import Asr, AsrOptions, Tts, TtsOptions
-from engines.models.base import Models
+from engines.base import AsrOptions, Residency, TtsOptions
 from engines.speech_cache import SpeechCache
 from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
@@ -27,10 +25,11 @@ from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
 from gateway.config import Config, secrets_in
 from gateway.dialplan_watch import DialplanWatcher
+from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
 from gateway.live_calls import LiveCalls
 from gateway.logs import start_logs
-from gateway.metered import MeteredAgent, MeteredAsr, MeteredTts
+from gateway.metered import MeteredAgent
 from gateway.metrics import Metrics
 from gateway.models import models_of
 from gateway.observers import MetricsObserver
@@ -113,25 +112,16 @@ class Offhook:
         """Load both models at once: most of the start-up is spent here."""
         chosen = self.config
         models = models_of(chosen)
-        # In threads: an engine may have to fetch its model first.
-        asr = await asyncio.to_thread(
-            _made, engine_registry.asr, chosen.asr.engine, chosen.asr.settings, models
-        )
-        self._closing.push_async_callback(asr.aclose)
-        tts = await asyncio.to_thread(
-            _made, engine_registry.tts, chosen.tts.engine, chosen.tts.settings, models
-        )
-        self._closing.push_async_callback(tts.aclose)
-        await asyncio.gather(asr.warm_up(), tts.warm_up())
-        self._voice: Tts = tts
-        self._recogniser: Asr = asr
-        done = self.metrics.engines.done
-        self._cache = SpeechCache(MeteredTts(tts, done), chosen.tts.cache)
-        session = chosen.session
-        spoken = TtsOptions(USUAL_RATE, session.voice, session.language, session.speed)
+        watch = Watch(self.metrics.engines.done, self.metrics.engines.switched)
+        self._recogniser = await open_asr(chosen, models, self._closing, watch)
+        self._voice = await open_tts(chosen, models, self._closing, watch)
+        await asyncio.gather(self._recogniser.warm_up(), self._voice.warm_up())
+        self._cache = SpeechCache(self._voice, chosen.tts.cache)
+        session, limit = chosen.session, Residency(chosen.node.data)
+        spoken = TtsOptions(USUAL_RATE, session.voice, session.language, session.speed, data=limit)
         self.prompter = Prompter(self._cache, spoken, session.phrases, chosen.agents)
         self._closing.push_async_callback(self.prompter.aclose)
-        return Engines(MeteredAsr(asr, done), self._cache)
+        return Engines(self._recogniser, self._cache, limit)
 
     def _desk(self) -> Desk:
         config = self.config
@@ -207,9 +197,8 @@ class Offhook:
         gauges("media", "SIP endpoint and frame bus", self.sip.stats)
         gauges("sip_registration", "Last answer of each trunk's registrar", lambda: self.sip.registrations)
         gauges("speech_cache", "Prompts kept, and how often they served", self._cache.stats)
-        for kind, engine in (("asr", self._recogniser), ("tts", self._voice)):
-            if (stats := getattr(engine, "stats", None)) is not None:
-                gauges(f"{kind}_engine", f"Counts of the {kind} engine", stats)
+        for bench in (self._recogniser.bench, self._voice.bench):
+            gauges(f"{bench.kind}_engine", f"The {bench.kind} engines: state, load, counts", bench.stats)
 
     def _lost_on_disk(self) -> dict[str, float]:
         return {"tape_blocks": self.tapes.dropped, "records": self.keeper.failures}
@@ -222,13 +211,14 @@ class Offhook:
 
     async def _asr_ready(self) -> None:
         session = self.config.session
-        stream = self._recogniser.stream(AsrOptions(session.language, USUAL_RATE))
+        stream = self._recogniser.stream(AsrOptions(session.language, USUAL_RATE, data=self.engines.data))
         await stream.aclose()
 
     async def _tts_ready(self) -> None:
         session = self.config.session
         # The voice itself, not the cache in front of it.
-        async for _ in self._voice.speak("Ready.", TtsOptions(USUAL_RATE, session.voice, session.language)):
+        options = TtsOptions(USUAL_RATE, session.voice, session.language, data=self.engines.data)
+        async for _ in self._voice.speak("Ready.", options):
             return
         raise PartFailed("the voice gave no sound")
 
@@ -237,13 +227,6 @@ class Offhook:
             raise PartFailed("the node is draining")
         if len(self.calls) >= self.config.limits.max_calls:
             raise PartFailed(f"all {self.config.limits.max_calls} places are taken")
-
-
-def _made(make: Callable[[str, object, Models], T], engine: str, settings: object, models: Models) -> T:
-    try:
-        return make(engine, settings, models)
-    except (engine_registry.UnknownEngine, engine_registry.EngineMissing) as error:
-        raise PartFailed(str(error)) from error
 
 
 async def serve(config: Config) -> None:
@@ -257,7 +240,8 @@ async def serve(config: Config) -> None:
         loop.add_signal_handler(number, signals.put_nowait, None)
     node = Offhook(config)
     try:
-        log.info("starting", asr=config.asr.engine, tts=config.tts.engine, version=version("offhook"))
+        asr, tts = ([entry.name for entry in part.entries()] for part in (config.asr, config.tts))
+        log.info("starting", asr=asr, tts=tts, version=version("offhook"))
         await node.start()
         node.metrics.watch_counters(
             "log_lines_dropped", "Log lines that a slow output did not take", lambda: {"log": output.dropped}

@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from engines import registry as engine_registry
-from engines.base import Asr, AsrOptions, AsrStream
+from engines.base import Asr, AsrOptions, AsrStream, Residency
 from gateway.config import Config, secrets_in
+from gateway.engine_room import Watch, open_asr
 from gateway.errors import FileUnfit
 from gateway.logs import LogSettings, start_logs
 from gateway.models import models_of
@@ -68,10 +68,7 @@ async def place(config: Config, order: Outgoing) -> int:
     logs = start_logs(LogSettings(level="warning"), secrets=secrets_in(config))
     try:
         async with AsyncExitStack() as closing:
-            asr = await asyncio.to_thread(
-                engine_registry.asr, config.asr.engine, config.asr.settings, models_of(config)
-            )
-            closing.push_async_callback(asr.aclose)
+            asr = await open_asr(config, models_of(config), closing, Watch())
             await asr.warm_up()
             away = _Away()
             endpoint = SipEndpoint(
@@ -137,6 +134,7 @@ class _Ear:
     def __init__(self, leg: Leg, asr: Asr, config: Config, console: Console, file: Path | None) -> None:
         self._leg = leg
         self._asr = asr
+        self._limit = Residency(config.node.data)
         self._config = config
         self._console = console
         self._file = file
@@ -205,7 +203,9 @@ class _Ear:
 
     def _begin(self, rate: int) -> None:
         self._segmenter = SpeechSegmenter(SegmenterSettings(hangover_ms=600), rate)
-        self._stream = self._asr.stream(AsrOptions(self._config.session.language, rate, interim=False))
+        self._stream = self._asr.stream(
+            AsrOptions(self._config.session.language, rate, interim=False, data=self._limit)
+        )
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._print(), name="print-words"))
         if self._file is not None:

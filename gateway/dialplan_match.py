@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engines.base import Residency
 from gateway.dialplan_actions import Action, ConnectAgent, Reject
 
 MAX_ADDRESS = 128
@@ -73,6 +74,8 @@ class Route:
     actions: tuple[Action, ...]
     source: str = ""
     """File and line, for logs and the call's record."""
+    data: Residency | None = None
+    """How far these calls' sound and words may go, where that is less far than the node allows."""
 
     @property
     def agents(self) -> frozenset[str]:

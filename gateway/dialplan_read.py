@@ -11,13 +11,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from engines.base import Residency
 from gateway.dialplan_actions import FORMS, Action, ActionForm, ConnectAgent, PlayFile, order_problem
 from gateway.dialplan_match import Match, Pattern, Route, compile_pattern
 from gateway.problems import Problem, nearest
 from gateway.validation import in_words
 from gateway.yaml_source import Place, Refused, Source, dotted, read
 
-_ROUTE_KEYS = ("name", "match", "actions", "optional")
+_ROUTE_KEYS = ("name", "match", "actions", "optional", "data")
 _MATCH_KEYS = ("called", "caller", "trunk")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {form.cls: TypeAdapter(form.cls) for form in FORMS.values()}
 
@@ -84,6 +85,7 @@ class _File:
         if not isinstance(optional, bool):
             cure = "write `optional: true`, or leave it out"
             self.problem((*place, "optional"), "must be true or false", cure)
+        limit = self._limit(data.get("data"), (*place, "data"))
         if mistyped and "actions" not in data:
             return
         actions = self._actions(data.get("actions"), (*place, "actions"), optional=optional is True)
@@ -91,7 +93,13 @@ class _File:
             self.out.skipped.append(name)
         elif len(self.out.problems) == before:
             where = f"{self.source.name}:{self.source.line(place)}"
-            self.out.routes.append(Route(name, match, tuple(actions), where))
+            self.out.routes.append(Route(name, match, tuple(actions), where, limit))
+
+    def _limit(self, data: object, place: Place) -> Residency | None:
+        if data is None or data in list(Residency):
+            return None if data is None else Residency(str(data))
+        self.problem(place, f'"{data}" is no place', "choose node, site or cloud")
+        return None
 
     # -- match ----------------------------------------------------------------------------------------
 

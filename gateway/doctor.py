@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from engines import registry as engine_registry
-from engines.base import Asr, AsrOptions, EngineError, Tts, TtsOptions
+from engines.base import Asr, AsrOptions, EngineError, Residency, Tts, TtsOptions
 from gateway.agents.registry import AgentRegistry
 from gateway.calls.settings import Engines
 from gateway.certificates import CertificateUnfit, certificate_end
 from gateway.config import Config, secrets_in
 from gateway.dialplan import BUILT_IN, Dialplan
-from gateway.errors import GatewayError
+from gateway.engine_room import Watch, open_asr, open_tts
+from gateway.errors import GatewayError, PartFailed
 from gateway.known_sentence import SPOKEN, understood
 from gateway.logs import LogSettings, start_logs
 from gateway.models import models_of
@@ -221,20 +221,15 @@ async def _engines(patient: Patient) -> str:
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        asr = await asyncio.to_thread(
-            engine_registry.asr, config.asr.engine, config.asr.settings, models_of(config)
-        )
-        patient.closing.push_async_callback(asr.aclose)
-        tts = await asyncio.to_thread(
-            engine_registry.tts, config.tts.engine, config.tts.settings, models_of(config)
-        )
-        patient.closing.push_async_callback(tts.aclose)
-    except (engine_registry.UnknownEngine, engine_registry.EngineMissing) as error:
+        asr = await open_asr(config, models_of(config), patient.closing, Watch())
+        tts = await open_tts(config, models_of(config), patient.closing, Watch())
+    except PartFailed as error:
         raise Unwell(str(error), "install what is missing, or choose another engine in asr and tts") from None
     await asyncio.gather(asr.warm_up(), tts.warm_up())
-    patient.found["engines"] = Engines(asr, tts)
+    limit = Residency(config.node.data)
+    patient.found["engines"] = Engines(asr, tts, limit)
     loaded = loop.time() - began
-    text = await _heard_of_itself(asr, tts, config.session.language)
+    text = await _heard_of_itself(asr, tts, config.session.language, limit)
     if not understood(text):
         raise Unwell(f"the recogniser heard {text!r} of {SPOKEN!r}", "reinstall the engines: make setup")
     return f"{asr.name} and {tts.name} loaded in {loaded:.1f} s and understand each other"
@@ -263,11 +258,11 @@ async def _loopback(patient: Patient) -> str:
     return "; ".join(found)
 
 
-async def _heard_of_itself(asr: Asr, tts: Tts, language: str) -> str:
-    stream = asr.stream(AsrOptions(language, _RATE, interim=False))
+async def _heard_of_itself(asr: Asr, tts: Tts, language: str, limit: Residency) -> str:
+    stream = asr.stream(AsrOptions(language, _RATE, interim=False, data=limit))
     stream.start(1)
     pts = 0
-    async for chunk in tts.speak(SPOKEN, TtsOptions(_RATE, language=language)):
+    async for chunk in tts.speak(SPOKEN, TtsOptions(_RATE, language=language, data=limit)):
         for frame in _frames(chunk.pcm, pts):
             stream.push(frame)
             pts = frame.end_pts

@@ -42,14 +42,16 @@ async def metered(source: AsyncIterator[T], done: Callable[[str, float], None]) 
 class MeteredTts:
     """A `Tts` whose passages are counted."""
 
-    def __init__(self, tts: Tts, done: Done) -> None:
+    def __init__(self, tts: Tts, done: Done, name: str = "") -> None:
+        """`name`: what it is called in the metrics; empty: the voice's own."""
         self._tts = tts
         self._done = done
+        self._name = name or tts.name
 
     @property
     def name(self) -> str:
-        """The voice's own."""
-        return self._tts.name
+        """What it is called."""
+        return self._name
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -100,14 +102,16 @@ class MeteredAgent:
 class MeteredAsr:
     """An `Asr` whose finals are counted: from the end of a segment to its transcript."""
 
-    def __init__(self, asr: Asr, done: Done) -> None:
+    def __init__(self, asr: Asr, done: Done, name: str = "") -> None:
+        """`name`: what it is called in the metrics; empty: the recogniser's own."""
         self._asr = asr
         self._done = done
+        self._name = name or asr.name
 
     @property
     def name(self) -> str:
-        """The recogniser's own."""
-        return self._asr.name
+        """What it is called."""
+        return self._name
 
     def stream(self, options: AsrOptions) -> AsrStream:
         """A stream of the recogniser's. Raises as it does; a refusal is counted."""

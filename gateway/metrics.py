@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+
+from engines.base import Switch
 
 HOPS = ("vad", "rx", "endpoint", "asr_final", "agent", "tts", "tx")
 """The hops of one turn, in the order in which sound passes them; together they make the turn."""
@@ -137,6 +140,26 @@ class EngineMetrics:
             buckets=_WORK_BUCKETS,
             registry=registry,
         )
+
+        self._switches = Counter(
+            "offhook_engine_switches",
+            "Changes of engine within calls",
+            ["kind", "source", "target", "why"],
+            registry=registry,
+        )
+        self._gaps = Histogram(
+            "offhook_engine_switch_gap_seconds",
+            "How long callers waited for the engine that took over",
+            ["kind"],
+            buckets=_HOP_BUCKETS,
+            registry=registry,
+        )
+
+    def switched(self, switch: Switch) -> None:
+        """An engine took over from another one, and what that cost is known, or it gave nothing."""
+        self._switches.labels(switch.kind, switch.source, switch.target, switch.why).inc()
+        if not math.isnan(switch.gap):
+            self._gaps.labels(switch.kind).observe(switch.gap)
 
     def done(self, kind: str, engine: str, outcome: str, seconds: float) -> None:
         """One request: kind `asr`, `tts` or `agent`; outcome `ok`, `cancelled` or an error class's name."""

@@ -8,7 +8,7 @@ from dataclasses import astuple
 
 import structlog
 
-from engines.base import EngineError, TtsOptions
+from engines.base import EngineError, EngineRefused, TtsOptions
 from engines.speech_cache import SpeechCache
 from engines.text.sentences import SentenceSplitter
 from gateway.calls.settings import PhraseSettings
@@ -16,6 +16,9 @@ from gateway.dialplan import Dialplan
 from gateway.dialplan_actions import SayText
 
 log = structlog.get_logger(__name__)
+
+_AGAIN = 5.0
+"""Seconds before prompts that could not be spoken are tried again."""
 
 
 def sentences(text: str) -> list[str]:
@@ -67,8 +70,14 @@ class Prompter:
         await self.done()
 
     async def _speak(self, texts: list[str]) -> None:
-        try:
-            await self._cache.prewarm(texts, self._options)
-        except EngineError as error:
-            # Nothing is lost: what is missing is spoken when somebody needs it.
-            log.warning("prompts not prepared", why=str(error))
+        while True:
+            try:
+                await self._cache.prewarm(texts, self._options)
+                return
+            except EngineRefused as error:
+                log.warning("prompts not prepared", why=str(error))
+                return
+            except EngineError as error:
+                # They are what callers hear when no voice works any more: worth another try.
+                log.warning("prompts not prepared", again_in=_AGAIN, why=str(error))
+            await asyncio.sleep(_AGAIN)

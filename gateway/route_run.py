@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from engines.base import Asr, AsrOptions, EngineError, TtsOptions
+from engines.base import Asr, AsrOptions, EngineError, Switch, TtsOptions
 from gateway.agents.base import Agent
 from gateway.announcer import Announcer, CallerGone
 from gateway.calls.observer import Observers, SessionObserver
@@ -70,8 +70,14 @@ class RouteRun:
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._asr: Asr = parts.engines.asr
         self._closing = AsyncExitStack()
+        self._switches: list[Switch] = []
+        limit = parts.engines.data
+        self._limit = limit if route.data is None else limit.narrower(route.data)
         settings = parts.session
-        spoken = TtsOptions(USUAL_RATE, settings.voice, settings.language, settings.speed)
+        spoken = TtsOptions(
+            USUAL_RATE, settings.voice, settings.language, settings.speed,
+            data=self._limit, on_switch=self._switches.append,
+        )  # fmt: skip
         self._announcer = Announcer(leg, SpeakingVoice(parts.engines.tts, spoken, settings.deadlines))
 
     @property
@@ -87,7 +93,10 @@ class RouteRun:
         if not self._route.agents:
             return
         settings = self._parts.session
-        options = AsrOptions(settings.language, USUAL_RATE, hot_words=settings.hot_words)
+        options = AsrOptions(
+            settings.language, USUAL_RATE, hot_words=settings.hot_words,
+            data=self._limit, on_switch=self._switches.append,
+        )  # fmt: skip
         reserved = ReservedAsr(self._parts.engines.asr, options)
         self._closing.push_async_callback(reserved.aclose)
         self._asr = reserved
@@ -146,8 +155,9 @@ class RouteRun:
             self._started,
             answered=not math.isnan(self._answered),
             replies=self._announcer.replies,
+            switches=self._switches,
         )
-        engines = replace(parts.engines, asr=self._asr)
+        engines = replace(parts.engines, asr=self._asr, data=self._limit)
         agent = parts.agent(name)
         session = CallSession(self._leg, engines, agent, parts.session, facts, parts.observers)
         self._announcer.hand_over(session)
@@ -169,6 +179,8 @@ class RouteRun:
             self._call_id, self._leg.direction, self._leg.parties, self._route.name, self._started
         )
         record.end_reason = reason
+        record.began = self._began
+        record.note_switches(self._switches)
         record.leg = self._leg.stats()
         if not math.isnan(self._answered):
             record.sample_rate = self._leg.sample_rate

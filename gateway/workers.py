@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from engines import registry as engine_registry
 from engines.base import Asr, Tts
-from engines.models.base import Report
+from engines.models.base import Models, Report
 from engines.worker import WorkerFailed, serve_asr, serve_tts
 from gateway.config import Config, secrets_in
+from gateway.config.engine_sections import EngineEntry
 from gateway.errors import PartFailed
 from gateway.logs import start_logs
 from gateway.models import models_of
+
+T = TypeVar("T")
 
 
 async def serve_recogniser(config: Config) -> None:
@@ -17,7 +23,7 @@ async def serve_recogniser(config: Config) -> None:
 
     def make(report: Report) -> Asr:
         report("loading")
-        return engine_registry.asr(config.asr.engine, config.asr.settings, models_of(config, report))
+        return _first(engine_registry.asr, config.asr.entries(), models_of(config, report))
 
     output = start_logs(config.logs, secrets=secrets_in(config))
     try:
@@ -33,7 +39,7 @@ async def serve_voice(config: Config) -> None:
 
     def make(report: Report) -> Tts:
         report("loading")
-        return engine_registry.tts(config.tts.engine, config.tts.settings, models_of(config, report))
+        return _first(engine_registry.tts, config.tts.entries(), models_of(config, report))
 
     output = start_logs(config.logs, secrets=secrets_in(config))
     try:
@@ -42,3 +48,8 @@ async def serve_voice(config: Config) -> None:
         raise PartFailed(str(error)) from error
     finally:
         output.close()
+
+
+def _first(make: Callable[[str, object, Models], T], entries: Sequence[EngineEntry], models: Models) -> T:
+    """The most wanted engine; those after it are for gateways to fall back on."""
+    return make(entries[0].engine, entries[0].settings, models)

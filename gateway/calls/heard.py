@@ -85,7 +85,8 @@ class HeardTracker:
         written = sentence.text.split()
         if sentence.words:  # the voice may read "42" as two words: go by the fraction that was spoken
             said = sum(round(word.end * self._rate) <= sent for word in sentence.words)
-            count = len(written) * said // len(sentence.words)
+            share = len(written) * said // len(sentence.words)
+            count = share if sentence.finished else min(said, share, len(written))
         else:  # the sound is spread over the letters
             letters = len(sentence.text) * sent / sentence.samples
             count = _whole_words(written, letters)

@@ -39,6 +39,7 @@ class CallLedger:
     def started(self, now: float) -> None:
         """The session begins to serve the call."""
         self._started = now
+        self.record.began = now
 
     def answered(self, now: float, codec: str, sample_rate: int) -> None:
         """Audio flows both ways."""

@@ -88,6 +88,8 @@ class Recognition:
             self._open = None
             if self._stream is not None:
                 self._stream.cancel()
+        elif (forget := getattr(self._stream, "forget", None)) is not None:
+            forget(segment)  # a stream of several engines would let the next one hear it again
 
     async def results(self) -> AsyncGenerator[Transcript, None]:
         """Transcripts, until it is closed. Raises `EngineFailed` when stream after stream breaks."""

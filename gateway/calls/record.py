@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from engines.base import Switch
 from gateway.calls.timings import BargeInTimings, Hop, Percentiles, TurnTimings
 from media.legs.base import Direction, EndReason, Parties
 
 SCHEMA = 1
 """Grows when a field changes its meaning or goes; new fields do not count."""
+MOST_SWITCHES = 200
+"""Changes of engine kept in a record."""
 
 
 @dataclass(slots=True)
@@ -59,6 +62,8 @@ class CallRecord:
     """UTC, ISO 8601, given by whoever started the session."""
     codec: str = ""
     sample_rate: int = 0
+    began: float = 0.0
+    """Loop time at which the session began; `at_seconds` counts from here."""
     answered_after: float = math.nan
     """Seconds from the start of the session to the answer."""
     duration: float = 0.0
@@ -69,8 +74,16 @@ class CallRecord:
     barge_ins: list[BargeInTimings] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     """What did not go straight, by name."""
+    switches: list[Switch] = field(default_factory=list)
+    """Changes of engine, in order; the first `MOST_SWITCHES` of them."""
     leg: dict[str, int | float | str] = field(default_factory=dict)
     """The leg's own counters."""
+
+    def note_switches(self, switches: Sequence[Switch]) -> None:
+        """Keep the changes of engine; what is too much is counted."""
+        self.switches = list(switches[:MOST_SWITCHES])
+        if len(switches) > MOST_SWITCHES:
+            self.counts["switches_dropped"] = len(switches) - MOST_SWITCHES
 
     def ledger(self) -> dict[str, Percentiles]:
         """Distribution over the call of each hop's share, of `turn` and of `barge_in`, in seconds."""
@@ -112,8 +125,19 @@ class CallRecord:
                 for name, spread in self.ledger().items()
             },
             "worst_turn": worst.number if worst is not None else None,
+            "switches": [self._switch(switch) for switch in self.switches],
             "counts": dict(sorted(self.counts.items())),
             "leg": dict(self.leg),
+        }
+
+    def _switch(self, switch: Switch) -> dict[str, Any]:
+        return {
+            "kind": switch.kind,
+            "from": switch.source,
+            "to": switch.target,
+            "why": switch.why,
+            "at_seconds": round(switch.at - self.began, 3),
+            "gap_ms": _ms(switch.gap),
         }
 
 

@@ -161,8 +161,13 @@ class CallSession:
         if not self._lifecycle.answered():
             return
         settings = self._settings
-        options = AsrOptions(settings.language, sample_rate, hot_words=settings.hot_words)
-        spoken = TtsOptions(sample_rate, settings.voice, settings.language, settings.speed)
+        limit, switched = self._engines.data, self._facts.switches.append
+        options = AsrOptions(
+            settings.language, sample_rate, hot_words=settings.hot_words, data=limit, on_switch=switched
+        )
+        spoken = TtsOptions(
+            sample_rate, settings.voice, settings.language, settings.speed, data=limit, on_switch=switched
+        )
         voice = SpeakingVoice(self._engines.tts, spoken, settings.deadlines)
         self._talk = _Talk(
             SpeechSegmenter(settings.segmenter, sample_rate),
@@ -386,6 +391,7 @@ class CallSession:
         record = self._ledger.finished(now(), self._lifecycle.ended())
         record.counts.update(self._turns.counts)
         record.leg = self._leg.stats()
+        record.note_switches(self._facts.switches)
         self._observers.tell(lambda o: o.ended(record))
         return record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engines.base import Asr, Tts
+from engines.base import Asr, Residency, Switch, Tts
 from gateway.calls.turn_events import Phrase
 from gateway.calls.turn_settings import TurnSettings
 from media.segmenter import SegmenterSettings
@@ -113,6 +113,8 @@ class Engines:
 
     asr: Asr
     tts: Tts
+    data: Residency = Residency.SITE
+    """How far callers' sound and words may go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +130,5 @@ class CallFacts:
     """Whether the leg was answered before, for an announcement."""
     replies: int = 0
     """Reply numbers that the announcement used up on the leg's playout."""
+    switches: list[Switch] = field(default_factory=list)
+    """Changes of engine so far; those to come are added."""

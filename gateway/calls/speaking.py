@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from engines.base import EngineError, SpeechChunk, Tts, TtsOptions
@@ -210,7 +210,7 @@ class Speaker:
             stamps = reply.stamps if own else ReplyStamps()
             stamps.sentence = stamps.sentence or now()
             limits = self._voice.deadlines
-            sound = self._voice.tts.speak(text, self._voice.options)
+            sound = self._voice.tts.speak(text, replace(self._voice.options, ahead=self._ahead(reply)))
             begun = False
             async with aclosing(paced(sound, limits.tts_first, limits.tts_next)) as chunks:
                 async for chunk in chunks:
@@ -238,6 +238,13 @@ class Speaker:
             rest = rest[taken:]
             if len(rest):
                 await asyncio.sleep(ROOM_WAIT)
+
+    def _ahead(self, reply: Reply) -> float:
+        """Seconds of it that the caller still has to hear; 0 before it sounds."""
+        if not reply.sounding:
+            return 0.0
+        left = reply.tracker.written - self._playout.position()
+        return max(0.0, left / self._voice.options.sample_rate)
 
     # -------------------------------------------------------------------------------------------- helpers
 

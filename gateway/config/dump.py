@@ -82,7 +82,7 @@ def _collection(name: str, held: Any, shape: Entries | Items, depth: int, *, exa
     for kind, model in kinds.items():
         if not any(isinstance(item, model.cls) for _, item in pairs):
             key = f"my-{kind}" if isinstance(shape, Entries) else "-"
-            lines = _entry(key, list(_record(None, model, depth + 2, examples=False)), depth + 1)
+            lines = _entry(key, list(_record(None, model, depth + 2, examples=True)), depth + 1)
             yield from (f"{pad}  # {line[2 * depth + 2 :]}" for line in lines)
 
 
@@ -148,4 +148,7 @@ def _inner(shape: Entries | Items) -> Shape:
 
 def _kind(shape: Entries | Items, item: object) -> Record:
     inner = _inner(shape)
-    return inner if isinstance(inner, Record) else record(type(item))
+    if isinstance(inner, Record):
+        return inner
+    own = record(type(item))
+    return inner.kinds.get(str(getattr(item, inner.by, "")), own) if isinstance(inner, OneOf) else own

@@ -42,13 +42,25 @@ def load(path: Path | None, environ: Mapping[str, str], worker: str = "") -> Con
     seen = {**environ, **{meant: environ[alias] for alias, meant in aliases.items()}}
     chosen = {name: _engine(name, data, seen) for name in engines.TABLES}
     types = {name: found for name, found in chosen.items() if isinstance(found, type)}
-    shape = engines.with_settings(record(Config), types)
+    listed = {name: engines.listed(name, data, environ) for name in engines.TABLES}
+    several = {name: _several(name, listed[name]) for name in engines.TABLES}
+    shape = engines.with_settings(
+        record(Config), types, {name: _types(found) for name, found in several.items()}
+    )
     overlay.override(data, shape)
     for name, found in chosen.items():
         if isinstance(found, str):
             what, _, cure = found.partition("; ")
             overlay.problem((name, "engine"), what, cure)
-    config, mistakes = _validated(overlay.walk(data, shape, ()), types)
+    for name, kinds in several.items():
+        if listed[name] and name in types:
+            told = "stand with each of the engines where there are several"
+            overlay.problem((name, engines.OPTIONS), told, "move them there")
+        for place, (engine, _) in enumerate(listed[name]):
+            if engine is not None and isinstance(wrong := kinds.get(engine), str):
+                what, _, cure = wrong.partition("; ")
+                overlay.problem((name, engines.SEVERAL, place, "engine"), what, cure)
+    config, mistakes = _validated(overlay.walk(data, shape, ()), types, several)
     for mistake in mistakes:
         _tell(overlay, shape, mistake)
     if config is None or overlay.problems:
@@ -59,10 +71,29 @@ def load(path: Path | None, environ: Mapping[str, str], worker: str = "") -> Con
 def _engine(section: str, data: Mapping[str, Any], environ: Mapping[str, str]) -> type[Any] | str | None:
     """Type of the chosen engine's settings, None when nobody sets any, or what is wrong with the choice."""
     name = engines.engine_of(section, data, environ, getattr(Config(), section).engine)
+    if name in engines.TABLES[section] and not engines.is_set(section, data, environ):
+        return None
+    return _settings_type(section, name)
+
+
+def _several(section: str, listed: list[tuple[str | None, bool]]) -> dict[str, type[Any] | str]:
+    """The same for each of several engines; those of which nobody sets any are left out."""
+    return {
+        name: _settings_type(section, name)
+        for name, is_set in listed
+        if name is not None and (is_set or name not in engines.TABLES[section])
+    }
+
+
+def _types(found: Mapping[str, type[Any] | str]) -> dict[str, type[Any]]:
+    return {name: cls for name, cls in found.items() if isinstance(cls, type)}
+
+
+def _settings_type(section: str, name: str) -> type[Any] | str:
     try:
         if name not in engines.TABLES[section]:
             return f'no engine is called "{name}"; {nearest(name, engines.TABLES[section])}'
-        return engines.settings_of(section, name) if engines.is_set(section, data, environ) else None
+        return engines.settings_of(section, name)
     except EngineMissing as error:
         return str(error).replace(". ", "; ", 1)
 
@@ -81,26 +112,55 @@ def _read(path: Path | None) -> Source:
         raise ConfigError([refused.problem]) from None
 
 
-def _validated(data: Any, types: Mapping[str, type[Any]]) -> tuple[Config | None, list[ErrorDetails]]:
+def _validated(
+    data: Any, types: Mapping[str, type[Any]], several: Mapping[str, Mapping[str, type[Any] | str]]
+) -> tuple[Config | None, list[ErrorDetails]]:
     """The settings, or pydantic's errors, those of the engines' own settings among them."""
-    data = dict(data)
-    made: dict[str, Any] = {}
+    data = {key: dict(part) if isinstance(part, dict) else part for key, part in data.items()}
     mistakes: list[ErrorDetails] = []
-    for section, cls in types.items():
-        if not isinstance(data.get(section), dict):
-            continue
-        data[section] = dict(data[section])
-        given = data[section].pop(engines.OPTIONS, None)
-        made[section], wrong = _valid(TypeAdapter(list[cls], config=_STRICT), given or {})  # type: ignore[valid-type]  # chosen at run time
-        for mistake in wrong:
-            mistake["loc"] = (section, engines.OPTIONS, *mistake["loc"])
-        mistakes.extend(wrong)
+    made = {
+        section: _own_settings(data[section], cls, (section,), mistakes)
+        for section, cls in types.items()
+        if isinstance(data.get(section), dict)
+    }
+    made_each = {
+        section: _settings_of_each(data[section], _types(found), section, mistakes)
+        for section, found in several.items()
+        if isinstance(data.get(section), dict) and isinstance(data[section].get(engines.SEVERAL), list)
+    }
     config, wrong = _valid(_ADAPTER, data)
     mistakes.extend(wrong)
     if config is None or mistakes:
         return None, mistakes
     parts = {name: replace(getattr(config, name), settings=settings) for name, settings in made.items()}
+    for name, settings in made_each.items():
+        section = parts.get(name, getattr(config, name))
+        pairs = zip(section.engines, settings, strict=True)
+        parts[name] = replace(section, engines=tuple(replace(e, settings=own) for e, own in pairs))
     return replace(config, **parts), []
+
+
+def _settings_of_each(
+    part: dict[str, Any], types: Mapping[str, type[Any]], section: str, mistakes: list[ErrorDetails]
+) -> list[Any]:
+    """The same for each of several engines."""
+    part[engines.SEVERAL] = [dict(e) if isinstance(e, dict) else e for e in part[engines.SEVERAL]]
+    made: list[Any] = []
+    for number, entry in enumerate(part[engines.SEVERAL]):
+        engine = str(entry.get("engine")) if isinstance(entry, dict) else ""
+        place = (section, engines.SEVERAL, number, engine)
+        made.append(_own_settings(entry, types[engine], place, mistakes) if engine in types else None)
+    return made
+
+
+def _own_settings(part: dict[str, Any], cls: type[Any], place: Place, mistakes: list[ErrorDetails]) -> Any:
+    """An engine's own settings, taken out of the part of the data that holds them."""
+    given = part.pop(engines.OPTIONS, None)
+    made, wrong = _valid(TypeAdapter(list[cls], config=_STRICT), given or {})  # type: ignore[valid-type]  # chosen at run time
+    for mistake in wrong:
+        mistake["loc"] = (*place, engines.OPTIONS, *mistake["loc"])
+    mistakes.extend(wrong)
+    return made
 
 
 def _valid(adapter: TypeAdapter[list[Any]], data: object) -> tuple[Any, list[ErrorDetails]]:
@@ -117,6 +177,8 @@ def _tell(overlay: Overlay, root: Shape, mistake: ErrorDetails) -> None:
     """One of pydantic's errors in our words, at the place where the author wrote it."""
     place, shape = _place(root, mistake["loc"])
     what, cure = in_words(mistake)
+    if isinstance(shape, OneOf):
+        shape = next(iter(shape.kinds.values()))  # what the check names is a field that all kinds have
     if mistake["type"] == "value_error" and isinstance(shape, Record):
         named, what = _named(what, shape)
         place = (*place, *named)
@@ -143,6 +205,9 @@ def _place(shape: Shape, loc: tuple[str | int, ...]) -> tuple[Place, Shape]:
     for step in loc:
         if isinstance(shape, OneOf) and isinstance(step, str) and step in shape.kinds:
             shape = shape.kinds[step]
+        elif isinstance(shape, OneOf) and any(step in kind.fields for kind in shape.kinds.values()):
+            shape = next(kind for kind in shape.kinds.values() if step in kind.fields).fields[str(step)].shape
+            place = (*place, step)
         elif isinstance(shape, Record) and step in shape.fields:
             shape = shape.fields[str(step)].shape
             place = (*place, step)
@@ -163,19 +228,31 @@ def secrets_in(config: Config) -> frozenset[str]:
 def effective_shape(config: Config) -> Record:
     """The configuration's shape with the settings of the engines it chooses, where they are installed."""
     types: dict[str, type[Any]] = {}
+    several: dict[str, dict[str, type[Any]]] = {}
     for section in engines.TABLES:
+        part = getattr(config, section)
+        if not part.engines:
+            types |= _installed(section, {section: part.engine})
+        several[section] = _installed(section, {entry.engine: entry.engine for entry in part.engines})
+    return engines.with_settings(record(Config), types, several)
+
+
+def _installed(section: str, names: Mapping[str, str]) -> dict[str, type[Any]]:
+    """Types of the settings of those engines that are installed here."""
+    types: dict[str, type[Any]] = {}
+    for key, name in names.items():
         try:
-            types[section] = engines.settings_of(section, getattr(config, section).engine)
+            types[key] = engines.settings_of(section, name)
         except (EngineMissing, UnknownEngine):
             continue
-    return engines.with_settings(record(Config), types)
+    return types
 
 
 def _secrets(value: Any, shape: Shape) -> Iterator[str]:
     if value is None:
         return
     if isinstance(shape, OneOf):
-        shape = record(type(value))
+        shape = shape.kinds.get(str(getattr(value, shape.by, "")), record(type(value)))
     if isinstance(shape, Record):
         for name, field in shape.fields.items():
             held = getattr(value, name)

@@ -104,7 +104,7 @@ class Overlay:
             if isinstance(shape, Entries):
                 return {key: self.walk(item, shape.value, (*place, key)) for key, item in value.items()}
             if isinstance(shape, OneOf):
-                chosen = shape.kinds.get(str(value.get("kind")))
+                chosen = shape.kinds.get(str(value.get(shape.by)))
                 return value if chosen is None else self._record(value, chosen, place)
             if isinstance(shape, Record):
                 return self._record(value, shape, place)
@@ -196,7 +196,7 @@ def _child(shape: Shape, name: str, here: object) -> Shape:
 
 def _chosen(shape: OneOf, here: object) -> Shape:
     """The record that `kind` chooses, else one that knows the keys of all."""
-    kind = here.get("kind") if isinstance(here, dict) else None
+    kind = here.get(shape.by) if isinstance(here, dict) else None
     if kind in shape.kinds:
         return shape.kinds[str(kind)]
     merged = {name: field for record in shape.kinds.values() for name, field in record.fields.items()}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from engines.models.settings import ModelSettings
+from engines.router import RouterSettings
 from engines.worker_settings import AsrWorkerSettings, TtsWorkerSettings
 from gateway.agents.echo import EchoSettings
 from gateway.agents.registry import AgentSettings
@@ -14,7 +16,7 @@ from gateway.api.settings import ApiSettings
 from gateway.audio.settings import AudioSettings
 from gateway.calls.registry import RegistrySettings
 from gateway.calls.settings import SessionSettings
-from gateway.config.engine_sections import AsrSection, TtsSection
+from gateway.config.engine_sections import AsrSection, FleetSettings, TtsSection
 from gateway.dialplan_watch import DialplanSettings
 from gateway.logs import LogSettings
 from gateway.stall_probe import StallSettings
@@ -38,6 +40,10 @@ class NodeSettings:
     """Folder for each call's record (JSON, with what was said) and its sound (WAV); made when missing."""
     recordings: bool = False
     """Keep the sound of calls as WAV, caller left and agent right. The law may ask you to tell the caller."""
+    data: Literal["node", "site", "cloud"] = "site"
+    """How far callers' sound and words may go to be recognised and spoken: `node`: not beyond this machine;
+    `site`: machines of your own; `cloud`: anybody's. Engines beyond it are never used, whatever fails; a
+    route of the dialplan may set a closer limit."""
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in ".-" for c in self.name):
@@ -64,6 +70,10 @@ class Config:
     """What turns speech into words."""
     tts: TtsSection = field(default_factory=TtsSection)
     """What turns words into speech."""
+    router: RouterSettings = field(default_factory=RouterSettings)
+    """When another engine takes over, where there are several."""
+    fleet: FleetSettings = field(default_factory=FleetSettings)
+    """Where workers announce themselves."""
     asr_worker: AsrWorkerSettings = field(default_factory=AsrWorkerSettings)
     """`offhook asr`: the recogniser above, served to others."""
     tts_worker: TtsWorkerSettings = field(default_factory=TtsWorkerSettings)
@@ -88,6 +98,8 @@ class Config:
     """The probe that watches whether the event loop keeps up."""
 
     def __post_init__(self) -> None:
+        if not self.fleet.redis and any(e.fleet for part in (self.asr, self.tts) for e in part.engines):
+            raise ValueError("fleet.redis: is needed for engines with fleet: true; give its URL")
         pairs = (self.sip.rtp_last_port - self.sip.rtp_first_port + 1) // 2
         if pairs < self.limits.max_calls:
             raise ValueError(

@@ -47,9 +47,11 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A record whose `kind` says which."""
+    """A record one field of which says which."""
 
     kinds: Mapping[str, Record]
+    by: str = "kind"
+    """That field."""
 
 
 @dataclass(frozen=True, slots=True)
