@@ -44,6 +44,12 @@ _GONE_PIECES = 30
 """So many pieces in a row (0.15 s) without a trace of the greeting mean that it was stopped."""
 _KNOWN_DBFS = -40.0
 """Pieces of the greeting below this say nothing about the level."""
+_SOUNDING_S = 0.35
+"""The greeting sounds for so long around the caller's first voiced sample ..."""
+_BEFORE_S = 0.06
+"""... of which so much lies before it: calls differ in when their greeting begins by two packets or so."""
+_PAUSE_PIECES = 3
+"""The longest pause within that time."""
 _BARS = {"ducked": (70.0, 100.0), "stopped": (120.0, 160.0)}
 _STOPS_PER_HOUR = 2.0
 
@@ -89,7 +95,7 @@ def yielding(conversation: Conversation, greeting: Pcm) -> Yielding:
     last = _last_piece(gains, int(np.searchsorted(at, onset)))
     ducked = (int(at[low[0]]) - onset) / 1e6 if len(low) else float("nan")
     stopped = (int(at[last]) - onset) / 1e6 if last is not None else float("nan")
-    # What is silent is lowered; a greeting that paused just then shows it only when a later piece is missed.
+    # What is silent is lowered, too.
     return Yielding(spoken.prompt.name, float(np.fmin(ducked, stopped)), stopped)
 
 
@@ -111,12 +117,33 @@ def _aligned(heard: Pcm, greeting: Pcm) -> int:
     return max(0, at // 2)
 
 
-def interruptions(prompts: Sequence[Prompt], calls: int) -> list[Track]:
-    """One prompt per call, spoken over the greeting at a moment of its own."""
+def sounding(greeting: Pcm, begins: float, *, after: float, until: float) -> list[float]:
+    """Moments of a call, in s from the caller's first packet, around which the greeting does not pause.
+
+    `begins` is when the greeting does, on the same clock; `after` and `until` bound the moments.
+    """
+    known = ~np.isnan(levels(greeting, greeting))
+    length = round(_SOUNDING_S * RATE / _PIECE)
+    found = [
+        begins + _BEFORE_S + place * _PIECE / RATE
+        for place in range(len(known) - length)
+        if _longest_pause(known[place : place + length]) <= _PAUSE_PIECES
+    ]
+    return [moment for moment in found if after <= moment < until]
+
+
+def _longest_pause(known: npt.NDArray[np.bool_]) -> int:
+    edges = np.flatnonzero(np.concatenate(([True], known, [True])))
+    return int(np.diff(edges).max()) - 1
+
+
+def interruptions(prompts: Sequence[Prompt], calls: int, moments: Sequence[float]) -> list[Track]:
+    """One prompt per call; its first voiced sample falls on one of the moments, spread over all of them."""
     tracks: list[Track] = []
     for number in range(calls):
         prompt = prompts[number % len(prompts)]
-        lead = 3.0 + (number * 0.377) % 4.0
+        moment = moments[int(number * 0.618034 * len(moments)) % len(moments)]
+        lead = moment - voiced_span(prompt.pcm)[0] / RATE
         tracks.append(build_track([prompt], lead=lead, gap=0.0, tail=1.5))
     return tracks
 
@@ -143,11 +170,16 @@ def run(options: argparse.Namespace) -> int:
     with GatewayProcess(settings) as gateway:
         quiet = Track(silence(options.greeting_s), ())
         (reference,) = hold(gateway, [quiet])
-        greeting = reference.reply.sound.pcm[greeting_start(reference) :]
+        start = greeting_start(reference)
+        greeting = reference.reply.sound.pcm[start:]
+        begins = (reference.reply.sound.packet_ns(start) - reference.caller.sound.spoken_ns(0)) / 1e9
+        moments = sounding(greeting, begins, after=3.0, until=12.0)
+        if not moments:
+            raise SystemExit("the greeting pauses all the time: no moment to interrupt it")
+        tracks = interruptions(prompts, options.calls, moments)
         found: list[Yielding] = []
         for at in range(0, options.calls, options.at_once):
-            part = interruptions(prompts, options.calls)[at : at + options.at_once]
-            found += [yielding(one, greeting) for one in hold(gateway, part)]
+            found += [yielding(one, greeting) for one in hold(gateway, tracks[at : at + options.at_once])]
         judge(report, found)
         judge_noises(report, gateway, options)
     report.details["interruptions"] = [(y.prompt, y.ducked, y.stopped) for y in found]
@@ -173,11 +205,12 @@ def judge_noises(report: Report, gateway: GatewayProcess, options: argparse.Name
         tracks = [noise_track(name, options.greeting_s - 2, seed) for seed in range(options.noise_calls)]
         outcomes = [
             false_stops(one)
-            for at in range(0, len(tracks), options.at_once)
-            for one in hold(gateway, tracks[at : at + options.at_once])
+            for at in range(0, len(tracks), options.noise_at_once)
+            for one in hold(gateway, tracks[at : at + options.noise_at_once], stagger=0.1)
         ]
         mine, heard = sum(count for count, _ in outcomes), sum(length for _, length in outcomes)
         report.note(f"{name}: {mine} stops in {heard:.0f} s of reply")
+        report.details[name] = {"stops": mine, "seconds": heard}
         stops, seconds = stops + mine, seconds + heard
     report.bar("false stops per hour of reply under noise", 3600 * stops / max(seconds, 1.0), _STOPS_PER_HOUR)
 
@@ -186,7 +219,8 @@ def main() -> int:
     arguments = parser("barge_in", __doc__ or "")
     arguments.add_argument("--calls", type=int, default=60, help="interruptions")
     arguments.add_argument("--at-once", type=int, default=6, help="calls at the same time")
-    arguments.add_argument("--noise-calls", type=int, default=12, help="calls per kind of noise")
+    arguments.add_argument("--noise-calls", type=int, default=20, help="calls per kind of noise")
+    arguments.add_argument("--noise-at-once", type=int, default=20, help="of those, at the same time")
     arguments.add_argument(
         "--greeting-s", type=float, default=48.0, help="seconds that the greeting may take"
     )

@@ -48,7 +48,7 @@ def keys(seconds: float, random: np.random.Generator) -> Pcm:
             low, high = _KEYS[str(random.choice(list(_KEYS)))]
             burst = _tone(round(0.12 * RATE), low) + _tone(round(0.12 * RATE), high)
             begin = round(at * RATE)
-            out[begin : begin + len(burst)] += burst[: len(out) - begin]
+            out[begin : begin + len(burst)] += burst[: max(0, len(out) - begin)]
             at += random.uniform(0.3, 0.45)
         at += random.uniform(2.0, 4.0)
     return _at(out, -14.0, out != 0)
@@ -62,7 +62,7 @@ def coughs(seconds: float, random: np.random.Generator) -> Pcm:
         for _ in range(random.integers(1, 3)):
             burst = _cough(random.uniform(0.15, 0.35), random)
             begin = round(at * RATE)
-            out[begin : begin + len(burst)] += burst[: len(out) - begin]
+            out[begin : begin + len(burst)] += burst[: max(0, len(out) - begin)]
             at += random.uniform(0.35, 0.6)
         at += random.uniform(3.0, 6.0)
     return _at(out, -18.0, out != 0)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from media.frame import Voice
 from media.vad_input import VAD_RATE, VAD_SAMPLES, Bools, Floats, Halver, LegSlots, LevelGate, Slots, grown
+from media.vad_pitch import PitchConfirmer
 from media.vad_silero import SileroModel, find_model
 from media.vad_webrtc import WebrtcGate
 
@@ -91,6 +92,10 @@ class BatchDetector:
     """Without the gate, the model's first doubt is the quick answer."""
     SHARE_FRAMES = 5
     """Without the model, probability is the share of this many frames in which the gate was open."""
+    DOUBT = 0.05
+    """From here on the model does not deny a voice, and a clear pitch makes it one."""
+    CONFIRMED = 0.65
+    """What the model's answer is raised to then."""
     SURE_SILENCE = 0.15
     """The model may rest only after it has answered with less than this."""
 
@@ -100,6 +105,7 @@ class BatchDetector:
         self._level = LevelGate(settings.gate_snr_db, settings.gate_loud_dbfs)
         self._gate = gate
         self._model = model
+        self._pitch = PitchConfirmer() if gate and model else None
         self._sleep_frames = settings.sleep_after_ms / 20 if settings.sleep_after_ms else np.inf
         self._still: Floats = np.zeros(0, np.float32)
         self._opened: Floats = np.zeros((0, self.SHARE_FRAMES), np.float32)
@@ -153,6 +159,8 @@ class BatchDetector:
             self._gate.reset(fresh, needed)
         if self._model:
             self._model.reset(fresh, needed)
+        if self._pitch:
+            self._pitch.reset(fresh, needed)
 
     def _narrow(self, slots: Slots, frames: npt.NDArray[np.int16], rates: npt.NDArray[np.integer]) -> Floats:
         """The rows as 8 kHz sound, scaled to ±1."""
@@ -175,9 +183,11 @@ class BatchDetector:
         self._still[slots] = still
         awake = (still < self._sleep_frames) | (self._model.probability(slots) > self.SURE_SILENCE)
         probability = self._model.judge(slots, sound, awake)
-        if self._gate is None:
-            quick = probability >= self.QUICK_PROBABILITY
-        return quick, probability
+        if self._pitch is None:
+            return probability >= self.QUICK_PROBABILITY, probability
+        doubted = quick & (probability >= self.DOUBT) & (probability < self.CONFIRMED)
+        confirmed = self._pitch.judge(slots, sound, doubted)
+        return quick, np.where(confirmed, np.float32(self.CONFIRMED), probability)
 
     def _share(self, slots: Slots, quick: Bools) -> Floats:
         opened = np.roll(self._opened[slots], 1, axis=1)

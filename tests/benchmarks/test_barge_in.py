@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from benchmarks.barge_in import interruptions, levels, yielding
+from benchmarks.barge_in import interruptions, levels, sounding, yielding
 from benchmarks.conversations import Conversation
 from callers.g711 import Pcm, ulaw_decode, ulaw_encode
 from callers.pcap import Endpoint
@@ -64,6 +64,17 @@ def test_a_reply_that_goes_on_was_not_stopped(greeting: Pcm) -> None:
 
 def test_interruptions_come_at_moments_of_their_own() -> None:
     prompt = Prompt("p", "x", speechlike(0.5, seed=2))
-    starts = [track.spoken[0].start for track in interruptions([prompt], 8)]
+    moments = [3.0 + number * 0.005 for number in range(200)]
+    starts = [track.spoken[0].start for track in interruptions([prompt], 8, moments)]
     assert len(set(starts)) == 8
-    assert min(starts) >= 3 * RATE
+    assert all(any(abs(start - moment * RATE) < 1 for moment in moments) for start in starts)
+
+
+def test_moments_lie_where_the_greeting_does_not_pause(greeting: Pcm) -> None:
+    paused = greeting.copy()
+    paused[2 * RATE : 3 * RATE] = 0
+    moments = sounding(paused, 1.0, after=0.0, until=10.0)
+    assert min(moments) == pytest.approx(1.06)
+    assert not [moment for moment in moments if 2.73 < moment < 4.04]
+    assert [moment for moment in moments if moment > 4.05]
+    assert sounding(paused, 1.0, after=2.8, until=4.0) == []
