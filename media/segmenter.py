@@ -133,6 +133,7 @@ class SpeechSegmenter:
         self._first_pts = 0
         self._speaking = False
         self._sure = 0
+        self._opened = False
         self._open = 0
         self._shut = 0
         self._suspected: int | None = None
@@ -151,12 +152,10 @@ class SpeechSegmenter:
     def push(self, frame: AudioFrame, voice: Voice) -> list[SegmentEvent]:
         """Take the next frame; returns what it made known, oldest first."""
         self._remember(frame)
-        self._sure = self._sure + len(frame.pcm) if voice.probability >= self._settings.threshold else 0
+        self._count_sure(frame, voice)
         if self._speaking:
             return self._follow(frame, voice)
-        if voice.probability >= self._settings.certain or (
-            self._sure and self._sure >= self._samples(self._settings.confirm_ms)
-        ):
+        if voice.probability >= self._settings.certain or self._sustained():
             return [self._start(frame)]
         return self._suspect(frame, voice)
 
@@ -168,6 +167,18 @@ class SpeechSegmenter:
         self._history.append(frame)
         while self._history[0].end_pts + self._kept < frame.pts:
             self._history.popleft()
+
+    def _count_sure(self, frame: AudioFrame, voice: Voice) -> None:
+        if voice.probability >= self._settings.threshold:
+            self._sure += len(frame.pcm)
+            self._opened = self._opened or voice.quick
+        else:
+            self._sure, self._opened = 0, False
+
+    def _sustained(self) -> bool:
+        """Voice on end, and the gate has seen some of it: alone, the model half believes noise that sets in."""
+        enough = self._sure >= self._samples(self._settings.confirm_ms)
+        return self._sure > 0 and enough and self._opened
 
     def _suspect(self, frame: AudioFrame, voice: Voice) -> list[SegmentEvent]:
         """The gate's part, while nothing is confirmed."""

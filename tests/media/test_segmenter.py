@@ -95,6 +95,13 @@ def test_doubtful_voice_must_last_and_certain_voice_need_not() -> None:
     assert kinds(play([QUIET] * 5 + [Voice(False, 0.7)])) == ["SpeechStarted"]
 
 
+def test_doubtful_voice_counts_only_where_the_gate_has_opened() -> None:
+    half_believed = Voice(False, 0.6)
+    assert kinds(play([QUIET] * 5 + [half_believed] * 30)) == []
+    assert kinds(play([QUIET] * 5 + [MAYBE] + [half_believed] * 2))[-1] == "SpeechStarted"
+    assert kinds(play([MAYBE, QUIET] + [half_believed] * 10)) == ["VoiceSuspected", "VoiceDismissed"]
+
+
 def test_a_pause_shorter_than_the_hangover_does_not_end_speech() -> None:
     assert "SpeechEnded" not in kinds(play([SURE] * 10 + [QUIET] * 9 + [SURE] * 10))
     assert kinds(play([SURE] * 10 + [QUIET] * 10 + [SURE] * 10)).count("SpeechEnded") == 1
