@@ -46,6 +46,8 @@ ASR: dict[str, Entry] = {
     ),
     "nemo": Entry("engines.nemo.asr", "NemoAsr", "NemoSettings", _GPU, models=True),
     "riva": Entry("engines.riva.client_asr", "RivaAsr", "RivaAsrSettings", _RIVA),
+    "deepgram": Entry("engines.hosted.deepgram_asr", "DeepgramAsr", "DeepgramAsrSettings", "websockets"),
+    "openai": Entry("engines.hosted.openai_asr", "OpenAiAsr", "OpenAiAsrSettings", "httpx"),
 }
 """Recognisers."""
 
@@ -57,6 +59,8 @@ TTS: dict[str, Entry] = {
         "onnxruntime hibari-tts==0.2.1 soxr",
     ),
     "riva": Entry("engines.riva.client_tts", "RivaTts", "RivaTtsSettings", _RIVA),
+    "deepgram": Entry("engines.hosted.deepgram_tts", "DeepgramTts", "DeepgramTtsSettings", "websockets"),
+    "openai": Entry("engines.hosted.openai_tts", "OpenAiTts", "OpenAiTtsSettings", "httpx"),
 }
 """Voices."""
 
