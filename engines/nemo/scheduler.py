@@ -25,7 +25,7 @@ LATE_MEMORY = 5.0
 class Lane:
     """One stream's place: a slot of the model's state, and its utterances in order."""
 
-    __slots__ = ("slot", "utterances", "open", "running", "closed", "ticket")
+    __slots__ = ("slot", "utterances", "open", "running", "closed", "ticket", "rank")
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
@@ -38,6 +38,8 @@ class Lane:
         self.closed = False
         self.ticket = 0
         """Number of its valid entry in the queue; 0: it has none."""
+        self.rank = 0.0
+        """Of that entry."""
 
 
 class Scheduler:
@@ -185,15 +187,20 @@ class Scheduler:
 
     def _enqueue(self, lane: Lane) -> None:
         """Put the lane where its oldest work belongs; its earlier entry, if any, is void."""
-        lane.ticket = 0
-        if lane.closed or lane.running or not lane.utterances:
+        head = lane.utterances[0] if lane.utterances else None
+        if lane.closed or lane.running or head is None or head.work() is None:
+            lane.ticket = 0
             return
-        head = lane.utterances[0]
-        if head.work() is None:
+        rank = self.rank(head)
+        if lane.ticket and lane.rank == rank:
             return
         self._tickets += 1
-        lane.ticket = self._tickets
-        heapq.heappush(self._queue, (head.due(), self._tickets, lane))
+        lane.ticket, lane.rank = self._tickets, rank
+        heapq.heappush(self._queue, (rank, self._tickets, lane))
+
+    def rank(self, utterance: Utterance) -> float:
+        """Who goes first when there is no room for all: the lowest. The oldest deadline."""
+        return utterance.due()
 
 
 def fits(batch: int, buckets: Sequence[int]) -> int:

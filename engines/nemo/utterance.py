@@ -119,6 +119,14 @@ class Utterance:
             return Work.FINAL
         return Work.PEEK if self.paused is not None else None
 
+    def since(self) -> float:
+        """When that work came up; only where there is work."""
+        if self._complete:
+            return self._complete[0]
+        told = self.paused if self.ended is None else self.ended
+        assert told is not None
+        return told
+
     def due(self) -> float:
         """When that work should be done; only where there is work.
 

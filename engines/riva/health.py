@@ -17,7 +17,7 @@ MOST_WATCHERS = 1024
 
 
 class Health:
-    """Serves `Check` and `Watch` for the worker as a whole ("") and for each of its services alike."""
+    """Serves `Check`, `List` and `Watch` for the worker as a whole ("") and each of its services."""
 
     def __init__(self, services: Iterable[str]) -> None:
         self._known = {"", *services}
@@ -36,6 +36,10 @@ class Health:
         if request.service not in self._known:
             await context.abort(Status.NOT_FOUND, f"service: {request.service[:80]!r} is not served here")
         return self._answer(request.service)
+
+    async def List(self, request: Message, context: Any) -> Message:
+        """See the health protocol, to which newer releases of its library have added this."""
+        return health_pb2.HealthListResponse(statuses={name: self._answer(name) for name in self._known})
 
     async def Watch(self, request: Message, context: Any) -> None:
         """See the health protocol."""
