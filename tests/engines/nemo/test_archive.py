@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from engines.models.base import ModelUnfit
-from engines.nemo.archive import check_pickle, inspect
+from engines.nemo.archive import inspect
 
 CONFIG = b"target: x\ntokenizer: {model_path: 'nemo:abc_tokenizer.model'}\n"
 
@@ -69,22 +69,21 @@ def link(name: str, kind: bytes) -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     ("members", "reason"),
     [
-        (whole() | {"../evil": b"x"}, "no plain file inside it"),
-        (whole() | {"/etc/evil": b"x"}, "no plain file inside it"),
-        (whole() | {"link": link("link", tarfile.SYMTYPE)}, "no plain file inside it"),
-        (whole() | {"hard": link("hard", tarfile.LNKTYPE)}, "no plain file inside it"),
-        (whole() | {"device": link("device", tarfile.CHRTYPE)}, "no plain file inside it"),
+        (whole() | {"../evil": b"x"}, "no regular file below"),
+        (whole() | {"/etc/evil": b"x"}, "no regular file below"),
+        (whole() | {"link": link("link", tarfile.SYMTYPE)}, "no regular file"),
+        (whole() | {"hard": link("hard", tarfile.LNKTYPE)}, "no regular file"),
+        (whole() | {"device": link("device", tarfile.CHRTYPE)}, "no regular file"),
         (whole() | {"./model_config.yaml": b"target: y"}, "twice"),
         (whole(**{"model_config.yaml": None}), "not a NeMo model"),
         (whole(**{"model_config.yaml": b"- 1"}), "no mapping"),
         (whole(**{"model_config.yaml": b"a: !!python/object/apply:os.system [x]"}), "not plain YAML"),
-        (whole(**{"abc_tokenizer.model": None}), "'abc_tokenizer.model' is missing"),
+        (whole(**{"abc_tokenizer.model": None}), "lacks 'abc_tokenizer.model'"),
         (whole(**{"model_weights.ckpt": None}), "0 files of weights"),
         (whole() | {"second.ckpt": weights()}, "2 files of weights"),
-        (whole(**{"model_weights.ckpt": b"\x80\x02."}), "torch's old format"),
-        (whole(**{"model_weights.ckpt": weights(pickle.dumps(Evil(), protocol=2))}), "would call '.*system'"),
-        (whole(**{"model_weights.ckpt": weights(pickle.dumps(Evil(), protocol=4))}), "STACK_GLOBAL"),
-        (whole(**{"model_weights.ckpt": weights(b"\x80\x02garbage")}), "damaged|would call|not a whole"),
+        (whole(**{"model_weights.ckpt": weights(pickle.dumps(Evil(), protocol=2))}), "would call .*system"),
+        (whole(**{"model_weights.ckpt": weights(pickle.dumps(Evil(), protocol=4))}), "would call .*system"),
+        (whole(**{"model_weights.ckpt": weights(b"\x80\x02garbage")}), "broken pickle"),
     ],
 )
 def test_what_is_unsafe_or_incomplete_is_refused(
@@ -105,11 +104,3 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     with pytest.raises(ModelUnfit, match="unpacks to far more"):
         inspect(nemo(tmp_path, whole(bomb=bytes(50_000_000)), "w:gz"))
-
-
-def test_only_what_rebuilds_tensors_may_be_named_in_weights() -> None:
-    check_pickle(b"\x80\x02ccollections\nOrderedDict\n)R.")
-    check_pickle(b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n.")
-    for name in (b"builtins\neval", b"torch\nload", b"torch.nn.modules.linear\nLinear", b"os\nsystem"):
-        with pytest.raises(ModelUnfit, match="would call"):
-            check_pickle(b"\x80\x02c" + name + b"\n.")
