@@ -18,10 +18,10 @@ import math
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ from benchmarks.gateway import GatewayProcess
 from benchmarks.report import Report, quantiles
 from benchmarks.wer import word_errors
 from callers.speech import RATE, Prompt, Track, build_track, load_prompts
+
+T = TypeVar("T")
 
 _GAP_P95 = 700.0
 _WORSE_BY = 2.0
@@ -99,10 +101,12 @@ class Clean:
 class Site:
     """The workers and the gateway that uses them."""
 
-    def __init__(self, pace: float) -> None:
+    def __init__(self, pace: float, workers: int = 2) -> None:
+        """`workers`: of each kind."""
         self._stack = ExitStack()
         self.workers: dict[str, list[Worker]] = {
-            kind: [Worker(kind, pace if kind == "tts" else 0.0) for _ in range(2)] for kind in ("asr", "tts")
+            kind: [Worker(kind, pace if kind == "tts" else 0.0) for _ in range(workers)]
+            for kind in ("asr", "tts")
         }
 
     def __enter__(self) -> Site:
@@ -112,7 +116,7 @@ class Site:
                 self._stack.enter_context(worker)
             for worker in everybody:
                 worker.await_ready()
-            self.gateway = self._stack.enter_context(GatewayProcess(self._settings()))
+            self.gateway = self._stack.enter_context(GatewayProcess(self.settings()))
         except BaseException:
             self._stack.close()
             raise
@@ -121,22 +125,29 @@ class Site:
     def __exit__(self, *failure: object) -> None:
         self._stack.close()
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self, *, embedded: bool = True) -> dict[str, Any]:
+        """Of a gateway that uses the workers, and the embedded engines after them."""
         sections: dict[str, Any] = {}
-        for kind, embedded in (("asr", "moonshine"), ("tts", "hibari")):
-            entries = [{"engine": "riva", "settings": {"address": w.address}} for w in self.workers[kind]]
-            sections[kind] = {"engines": [*entries, {"engine": embedded}]}
+        for kind, last in (("asr", "moonshine"), ("tts", "hibari")):
+            entries: list[dict[str, Any]] = [
+                {"engine": "riva", "settings": {"address": w.address}} for w in self.workers[kind]
+            ]
+            sections[kind] = {"engines": [*entries, {"engine": last}] if embedded else entries}
         # Every reply shall come from a voice, none from memory.
         sections["tts"]["cache"] = {"watched": 1}
         return sections
 
     def converse(self, tracks: Sequence[Track], strikes: Sequence[Strike] = ()) -> list[Conversation]:
         """Hold the calls while the faults happen; all is mended afterwards."""
+        return self.under(strikes, lambda: hold(self.gateway, tracks, stagger=_STAGGER))
+
+    def under(self, strikes: Sequence[Strike], calls: Callable[[], T]) -> T:
+        """What the calls give, the faults happening meanwhile; times count from here."""
         over = threading.Event()
         striking = threading.Thread(target=self._strike, args=(strikes, over))
         striking.start()
         try:
-            return hold(self.gateway, tracks, stagger=_STAGGER)
+            return calls()
         finally:
             over.set()
             striking.join()
@@ -151,8 +162,8 @@ class Site:
             told = self.gateway.metrics()
             names = [
                 f'offhook_{kind}_engine{{what="{name}.usable"}}'
-                for kind in ("asr", "tts")
-                for name in ("riva", "riva-2")
+                for kind, workers in self.workers.items()
+                for name in ("riva", "riva-2")[: len(workers)]
             ]
             if all(told.get(name) == 1.0 for name in names):
                 return
@@ -171,21 +182,34 @@ class Site:
                 worker.mends()
 
 
-def plan(chance: random.Random, tracks: Sequence[Track]) -> list[Strike]:
-    """A recogniser breaks while some caller speaks or waits, a voice while one waits or is spoken to."""
+def plan(
+    chance: random.Random, tracks: Sequence[Track], faults: Mapping[str, Fault], *, standby: bool = True
+) -> list[Strike]:
+    """A recogniser breaks while some caller speaks or waits, a voice while one waits or is spoken to.
+
+    `faults`: of each kind; when, to whom and for how long is up to chance. `standby`: whether it may be the
+    standby that breaks.
+    """
     strikes: list[Strike] = []
     for kind in ("asr", "tts"):
         caller = chance.randrange(len(tracks))
         spoken = tracks[caller].spoken[0]
         begins, ends = (_STAGGER * caller + sample / RATE for sample in (spoken.start, spoken.end))
-        at = (
-            chance.uniform(begins, ends + 0.6)
-            if kind == "asr"
-            else chance.uniform(ends, 2 * ends - begins + 1)
-        )
-        worker = 0 if chance.random() < _PREFERRED else 1
-        strikes.append(Strike(kind, worker, chance.choice(list(Fault)), at, at + chance.uniform(3.0, 8.0)))
+        if kind == "asr":
+            at = chance.uniform(begins, ends + 0.6)
+        else:
+            at = chance.uniform(ends, 2 * ends - begins + 1.0)
+        worker = 0 if not standby or chance.random() < _PREFERRED else 1
+        strikes.append(Strike(kind, worker, faults[kind], at, at + chance.uniform(3.0, 8.0)))
     return strikes
+
+
+def deals(chance: random.Random) -> Iterator[Fault]:
+    """Faults without end, in an order of chance, none of them much more often than the others."""
+    while True:
+        deck = list(Fault)
+        chance.shuffle(deck)
+        yield from deck
 
 
 def track(prompt: Prompt) -> Track:
@@ -214,6 +238,7 @@ def run(options: argparse.Namespace) -> int:
     chance = random.Random(options.seed)
     prompts = [p for p in load_prompts(options.speech) if len(p.pcm) / RATE <= options.longest]
     clean, calls = Clean(), list[Call]()
+    decks = {kind: deals(chance) for kind in ("asr", "tts")}
     with Site(options.pace) as site:
         for at in range(0, 2 * len(prompts), options.at_once):
             part = [prompts[n % len(prompts)] for n in range(at, min(at + options.at_once, 2 * len(prompts)))]
@@ -221,7 +246,7 @@ def run(options: argparse.Namespace) -> int:
         while len(calls) < options.calls:
             part = [chance.choice(prompts) for _ in range(min(options.at_once, options.calls - len(calls)))]
             tracks = [track(prompt) for prompt in part]
-            strikes = plan(chance, tracks)
+            strikes = plan(chance, tracks, {kind: next(decks[kind]) for kind in decks})
             calls += [judged(one, strikes) for one in site.converse(tracks, strikes)]
             site.await_whole()
         told = site.gateway.metrics()
@@ -274,7 +299,7 @@ def _bars(report: Report, clean: Clean, calls: Sequence[Call], told: dict[str, f
 def main() -> int:
     arguments = parser("failover", __doc__ or "")
     arguments.add_argument("--calls", type=int, default=200, help="calls with faults")
-    arguments.add_argument("--at-once", type=int, default=8, help="calls at the same time")
+    arguments.add_argument("--at-once", type=int, default=10, help="calls at the same time")
     arguments.add_argument("--seed", type=int, default=1, help="of faults, moments and prompts")
     arguments.add_argument("--pace", type=float, default=1.4, help="speed of the voices, times real time")
     arguments.add_argument("--longest", type=float, default=3.3, help="seconds of the longest prompt used")

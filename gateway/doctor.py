@@ -232,6 +232,10 @@ async def _engines(patient: Patient) -> str:
     text = await _heard_of_itself(asr, tts, config.session.language, limit)
     if not understood(text):
         raise Unwell(f"the recogniser heard {text!r} of {SPOKEN!r}", "reinstall the engines: make setup")
+    lame = [m.name for bench in (asr.bench, tts.bench) for m in bench.members if m.down or m.suspect]
+    if lame:
+        cure = "start what serves them, or take them out of asr.engines and tts.engines"
+        raise Unwell(f"{', '.join(lame)} cannot be used; the other engines work", cure)
     return f"{asr.name} and {tts.name} loaded in {loaded:.1f} s and understand each other"
 
 

@@ -128,8 +128,8 @@ class _Room(Generic[E]):
 
     def _member(self, entry: EngineEntry, name: str, engine: E, place: Residency) -> Member[E]:
         return Member(
-            name, engine, front=self._kind.meter(engine, name), rank=entry.rank, cost=entry.cost, data=place,
-            patience=entry.patience,
+            name, engine, front=self._kind.meter(engine, entry.name), rank=entry.rank, cost=entry.cost,
+            data=place, patience=entry.patience,
         )  # fmt: skip
 
     def _made(self, engine: str, settings: object) -> E:

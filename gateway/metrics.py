@@ -157,7 +157,9 @@ class EngineMetrics:
 
     def switched(self, switch: Switch) -> None:
         """An engine took over from another one, and what that cost is known, or it gave nothing."""
-        self._switches.labels(switch.kind, switch.source, switch.target, switch.why).inc()
+        # Workers of a fleet come and go; their entry of the configuration stays.
+        source, target = (name.partition("/")[0] for name in (switch.source, switch.target))
+        self._switches.labels(switch.kind, source, target, switch.why).inc()
         if not math.isnan(switch.gap):
             self._gaps.labels(switch.kind).observe(switch.gap)
 

@@ -45,6 +45,8 @@ class RouterSettings:
     """0.05 to 30: seconds that such a try may take."""
     replay: float = 65.0
     """1 to 300: seconds of each unfinished stretch of speech kept, to be heard again by another engine."""
+    give_up: float = 4.0
+    """0.5 to 60: seconds without any sound after which a passage is given up, whoever is still at it."""
     hedges: float = 0.1
     """0 to 1: late answers, per answer, that a second engine may be asked for before the first is given up.
     Keeps slow engines from doubling the load."""
@@ -54,6 +56,7 @@ class RouterSettings:
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
             "probe_seconds": (0.2, 600), "probe_limit": (0.05, 30), "replay": (1, 300), "hedges": (0, 1),
+            "give_up": (0.5, 60),
             "hedges_at_once": (1, 10_000),
         }  # fmt: skip
         for name, (low, high) in ranges.items():

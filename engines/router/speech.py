@@ -19,6 +19,7 @@ from engines.base import (
     EngineError,
     EngineFailed,
     EngineRefused,
+    EngineTimeout,
     SpeechChunk,
     Switch,
     Tts,
@@ -181,6 +182,8 @@ class RoutedSpeech:
             except TimeoutError:
                 if not self._rest():  # all is said, but for the engine's word that it is
                     return None
+                if now() >= self._waiting + self._bench.settings.give_up:
+                    raise EngineTimeout(f"no sound within {now() - self._waiting:.1f} s") from None
                 if not self._hedge():
                     self._not_before = now() + _RETRY
 

@@ -6,6 +6,7 @@ configuration that names an engine that is not installed here can still be read 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -24,6 +25,7 @@ TABLES: Mapping[str, dict[str, registry.Entry]] = {"asr": registry.ASR, "tts": r
 
 OPTIONS = "settings"
 """The field that holds an engine's own settings."""
+_NAME = re.compile(r"[A-Za-z0-9._-]{0,60}")
 SEVERAL = "engines"
 """The field that lists several."""
 
@@ -54,6 +56,8 @@ class EngineEntry:
     """With `engine: riva`: every worker that announces itself (`fleet.redis`), in place of an address."""
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError("name: give up to 60 letters, digits, dots, dashes and underscores")
         if not 0 <= self.rank <= 1000:
             raise ValueError("rank: give 1 to 1000, or 0 for its place in the list")
         if self.cost < 0:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.base import EngineError, EngineFailed, Residency, SpeechChunk, Switch, TtsOptions
+from engines.base import EngineError, EngineFailed, EngineTimeout, Residency, SpeechChunk, Switch, TtsOptions
 from engines.router.tts import RoutedTts
 from media.clock import now
 from media.frame import Pcm
@@ -193,6 +193,16 @@ def test_when_all_fail_the_last_error_is_told_after_what_was_said() -> None:
 
     heard = listen([first, second], before=soon)
     assert isinstance(heard.error, EngineFailed) and heard.spoken_by(100) == pytest.approx(3, abs=0.1)
+
+
+def test_a_passage_that_nobody_speaks_is_given_up() -> None:
+    first, second = two()
+
+    def soon() -> None:
+        first.mode = second.mode = "deaf"
+
+    heard = listen([first, second], before=soon)
+    assert isinstance(heard.error, EngineTimeout) and heard.chunks == []
 
 
 def test_a_single_engine_gets_a_second_chance() -> None:
