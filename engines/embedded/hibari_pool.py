@@ -15,6 +15,9 @@ from engines.base import EngineBusy, EngineFailed
 
 T = TypeVar("T")
 
+_MOST = 8
+"""Times the limit that may wait in all, however late they are due."""
+
 
 class SynthesisPool:
     """Runs jobs by due time in threads that yield to everything real-time on the machine.
@@ -43,14 +46,15 @@ class SynthesisPool:
     async def run(self, job: Callable[[], T], due: float, *, refusable: bool) -> T:
         """The job's result. `due` is the loop time by which it is needed: the earliest runs first.
 
-        A refusable job raises `EngineBusy` when too many wait; the others are the continuation of speech that
-        has begun, at most one per passage. Raises `EngineFailed` after `close`.
+        A refusable job raises `EngineBusy` when too many wait that are due no later; the others are the
+        continuation of speech that has begun, at most one per passage. Raises `EngineFailed` after `close`.
         """
         future: Future[T] = Future()
         with self._ready:
             if not self._open:
                 raise EngineFailed("the voice is closed")
-            if refusable and len(self._heap) >= self._limit:
+            before = sum(entry[0] <= due for entry in self._heap)
+            if refusable and (before >= self._limit or len(self._heap) >= _MOST * self._limit):
                 raise EngineBusy(f"{len(self._heap)} passages wait for the voice")
             heapq.heappush(self._heap, (due, next(self._order), job, future))
             self._ready.notify()

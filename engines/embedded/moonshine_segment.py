@@ -100,10 +100,10 @@ class Segment:
         sample_rate: int,
         hot_words: HotWords | None,
         interim: bool,
-        background: bool = False,
+        background: Callable[[], bool] = lambda: False,
         changed: Callable[[], None],
     ) -> None:
-        """`changed` is called whenever the outbox, `phase` or `error` may have changed."""
+        """`background`: whether nobody waits live. `changed`: outbox, `phase` or `error` may have."""
         self.number = number
         self.phase = Phase.OPEN
         self.outbox: list[Transcript] = []
@@ -113,7 +113,7 @@ class Segment:
         self._hot_words = hot_words
         self._changed = changed
         self._interim = interim
-        self._owed = Priority.BACKGROUND if background else Priority.FINAL
+        self._background = background
         self._pieces: list[_Piece] = []
         self._early: _Early | None = None
         self._glimpse: Ticket | None = None
@@ -140,7 +140,7 @@ class Segment:
             return
         self.phase = Phase.PAUSED
         self._stop_looking()
-        if self._owed is Priority.BACKGROUND:  # the final is soon enough
+        if self._background():  # the final is soon enough
             return
         early = _Early(len(self._audio))
         early.ticket = self._submit(Priority.EARLY, lambda outcome: self._early_done(early, outcome))
@@ -249,7 +249,8 @@ class Segment:
         """Decode a stretch whose words belong into the final: all of the open piece unless told otherwise."""
         piece = _Piece(self._settle, self._fail)
         self._pieces.append(piece)
-        piece.ticket = self._submit(self._owed, piece.report, stretch)
+        owed = Priority.BACKGROUND if self._background() else Priority.FINAL
+        piece.ticket = self._submit(owed, piece.report, stretch)
 
     def _settle(self) -> None:
         """Announce the early decode or the final once every piece before it is decoded."""
@@ -301,6 +302,6 @@ class Segment:
         try:
             return self._shop.pool.submit(priority, lambda aborted: listen(stretch, aborted), done)
         except EngineError as error:
-            if priority is self._owed:
+            if priority in (Priority.FINAL, Priority.BACKGROUND):
                 self._fail(error)
             return None

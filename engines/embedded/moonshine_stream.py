@@ -9,12 +9,16 @@ from collections.abc import AsyncIterator, Callable
 from engines.base import AsrOptions, EngineBusy, EngineError, Transcript
 from engines.embedded.moonshine_segment import Phase, Segment, Workshop
 from engines.embedded.moonshine_tokens import HotWords
+from media.clock import now
 from media.frame import AudioFrame
 
 _UNSETTLED = 16
 """Segments of one stream that may wait for their finals; beyond it the engine is hopelessly behind."""
 _UNREAD = 256
 """Transcripts that may wait for the reader; beyond it the oldest interims go, then the oldest finals."""
+
+_HURRY = 30.0
+"""Seconds of sound that a live caller may be ahead of the clock, as when a turn is replayed to a standby."""
 
 
 class MoonshineStream:
@@ -38,6 +42,8 @@ class MoonshineStream:
         self._news = asyncio.Event()
         self._closed = False
         self._read = False
+        self._began: float | None = None
+        self._seconds = 0.0
 
     @property
     def unread(self) -> int:
@@ -49,6 +55,7 @@ class MoonshineStream:
         self.end()
         if self._closed:
             return
+        self._began = self._began if self._began is not None else now()
         if len(self._order) >= _UNSETTLED:
             self._shop.counts["segments_refused"] += 1
             self._error = EngineBusy(f"{len(self._order)} segments of this stream still wait to be decoded")
@@ -60,7 +67,7 @@ class MoonshineStream:
             sample_rate=self._options.sample_rate,
             hot_words=self._hot_words,
             interim=self._options.interim,
-            background=self._options.background,
+            background=self._in_background,
             changed=self._deliver,
         )
         self._order.append(self._open)
@@ -70,6 +77,7 @@ class MoonshineStream:
         if frame.sample_rate != self._options.sample_rate:
             raise ValueError(f"frame of {frame.sample_rate} Hz on a stream of {self._options.sample_rate} Hz")
         if self._open:
+            self._seconds += len(frame.pcm) / frame.sample_rate
             self._open.push(frame)
         else:
             self._shop.counts["frames_without_segment"] += 1
@@ -130,6 +138,11 @@ class MoonshineStream:
         self._open = None
         self._news.set()
         self._on_closed(self)
+
+    def _in_background(self) -> bool:
+        """Whether nobody waits live: somebody said so, or sound came far faster than anybody speaks."""
+        began = self._began if self._began is not None else now()
+        return self._options.background or self._seconds - (now() - began) > _HURRY
 
     def _deliver(self) -> None:
         """Move transcripts to the reader; a later segment waits until the one before it is settled."""

@@ -96,7 +96,7 @@ def _check_extras(config: Message, bench: Bench) -> None:
         raise unimplemented("profanity_filter: transcripts are not filtered here; leave it out")
     if config.enable_separate_recognition_per_channel:
         raise unimplemented("enable_separate_recognition_per_channel: send one channel per stream")
-    if config.diarization_config.enable_speaker_diarization:
+    if config.diarization_config != type(config.diarization_config)():
         raise unimplemented("diarization_config: speakers are not told apart here; leave it out")
     if config.enable_word_time_offsets and not traits.word_times:
         raise unimplemented(f"enable_word_time_offsets: {bench.engine} gives no word times; leave it out")

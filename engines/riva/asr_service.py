@@ -15,12 +15,13 @@ from engines.riva.door import Door, send
 from engines.riva.endpointing import EndpointSettings, LevelJudge, VoiceJudge
 from engines.riva.incoming import Incoming
 from engines.riva.limits import WireLimits
+from engines.riva.newer import refuse_unknown
 from engines.riva.refusal import Refused
 from engines.riva.wire import Message, Status, asr_pb2
 from engines.traits import asr_traits
 
 _SLICE = 32_000
-"""Octets of a whole recording that are taken in one go, so that other streams get their turn."""
+"""Octets of one message that are taken in one go, so that other streams get their turn."""
 
 
 class AsrService:
@@ -52,6 +53,7 @@ class AsrService:
         async with self._door.serving(context, "StreamingRecognize"):
             with Incoming(requests, self._limits.idle_seconds) as incoming:
                 first = await _first(incoming)
+                refuse_unknown(first, "request")
                 streaming = first.streaming_config
                 ask = read_config(streaming.config, streaming.interim_results, self._bench())
                 manner = _manner(ask)
@@ -67,6 +69,7 @@ class AsrService:
     async def Recognize(self, request: Message, context: Any) -> Message | None:
         """A whole recording in, one result out."""
         async with self._door.serving(context, "Recognize"):
+            refuse_unknown(request, "request")
             ask = read_config(request.config, False, self._bench())
             manner = _manner(ask)
             finals: list[Transcript] = []
@@ -121,7 +124,8 @@ async def _pieces(incoming: Incoming) -> AsyncIterator[Piece]:
     while (request := await incoming.next()) is not None:
         match request.WhichOneof("streaming_request"):
             case "audio_content":
-                yield request.audio_content
+                async for piece in _sliced(request.audio_content):
+                    yield piece
             case "streaming_config":
                 raise Refused("streaming_config: may come once only")
             case _:
@@ -132,8 +136,9 @@ async def _pieces(incoming: Incoming) -> AsyncIterator[Piece]:
 
 async def _sliced(audio: bytes) -> AsyncIterator[Piece]:
     for place in range(0, len(audio), _SLICE):
+        if place:
+            await asyncio.sleep(0)
         yield audio[place : place + _SLICE]
-        await asyncio.sleep(0)
 
 
 def _id(request: Message) -> Message | None:

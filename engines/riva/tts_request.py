@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engines.base import Tts, TtsOptions
 from engines.riva.dialect import AHEAD, SPEED
 from engines.riva.intake import HIGHEST_RATE, LINEAR, LOWEST_RATE, UNSPECIFIED, encoding_name
+from engines.riva.newer import refuse_unknown
 from engines.riva.refusal import Refused, unimplemented
 from engines.riva.wire import Message
 from engines.traits import tts_traits
@@ -22,9 +23,16 @@ class TtsAsk:
     options: TtsOptions
     word_times: bool
 
+    def ahead_by(self, seconds: float) -> TtsAsk:
+        """The same, needed no earlier than in so many seconds."""
+        if seconds <= self.options.ahead:
+            return self
+        return replace(self, options=replace(self.options, ahead=min(seconds, _LONGEST_AHEAD)))
+
 
 def read_request(request: Message, engine: Tts, language: str, longest: int) -> TtsAsk:
     """Raises `Refused`, naming the field. `language` is for clients that name none."""
+    refuse_unknown(request, "request")
     _check_extras(request, engine, longest)
     extras = _extras(request)
     options = TtsOptions(

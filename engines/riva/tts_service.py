@@ -63,12 +63,17 @@ class TtsService:
         return None
 
     async def SynthesizeOnline(self, requests: AsyncIterator[Message], context: Any) -> None:
-        """Speech as it comes, text after text; word times count from the first sample of the stream."""
+        """Speech as it comes, text after text; word times count from the first sample of the stream.
+
+        A text that comes while the last one is still heard can wait: who has nothing to hear goes first.
+        """
         async with self._door.serving(context, "SynthesizeOnline"):
-            said = 0.0
+            said, heard_until = 0.0, 0.0
             with Incoming(requests, self._limits.idle_seconds) as incoming:
                 while (request := await incoming.next()) is not None:
-                    said += await self._speak(request, context, said)
+                    seconds = await self._speak(request, context, said, heard_until - now())
+                    said += seconds
+                    heard_until = max(heard_until, now()) + seconds
 
     async def GetRivaSynthesisConfig(self, request: Message, context: Any) -> Message | None:
         """One entry for each voice, under the engine's name."""
@@ -88,9 +93,9 @@ class TtsService:
             return answer
         return None
 
-    async def _speak(self, request: Message, context: Any, before: float) -> float:
-        """One text of a stream; returns the seconds of its speech."""
-        ask = self._ask(request)
+    async def _speak(self, request: Message, context: Any, before: float, ahead: float) -> float:
+        """One text of a stream; returns the seconds of its speech. `ahead`: of earlier speech to be heard."""
+        ask = self._ask(request).ahead_by(ahead)
         rate = ask.options.sample_rate
         asked, sent = now(), 0
         async with aclosing(self._spoken(ask)) as chunks:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from riva.client.proto import (  # type: ignore[import-untyped]
@@ -34,6 +35,12 @@ ASR_SERVICE: str = asr_pb2.DESCRIPTOR.services_by_name["RivaSpeechRecognition"].
 TTS_SERVICE: str = tts_pb2.DESCRIPTOR.services_by_name["RivaSpeechSynthesis"].full_name
 HEALTH_SERVICE: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
+
+def unknown_fields(message: Message) -> list[int]:
+    """Numbers of the fields that came with the message and have no name here."""
+    return [field.field_number for field in UnknownFieldSet(message)]
+
+
 __all__ = [
     "ASR_SERVICE",
     "DecodeError",
@@ -50,4 +57,5 @@ __all__ = [
     "reflection",
     "tts_grpc",
     "tts_pb2",
+    "unknown_fields",
 ]

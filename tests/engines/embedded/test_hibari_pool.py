@@ -80,10 +80,24 @@ def test_a_full_queue_refuses_beginnings_but_not_continuations() -> None:
     async def test(pool: SynthesisPool, gate: Gate) -> None:
         await submit(pool, gate, ("a", 1.0), ("b", 1.0))
         with pytest.raises(EngineBusy, match="2 passages wait"):
-            await pool.run(gate.job("c"), 0.0, refusable=True)
+            await pool.run(gate.job("c"), 1.0, refusable=True)
         more = asyncio.create_task(pool.run(gate.job("d"), 0.0, refusable=False))
         gate.opened.set()
         assert await more == "d"
+
+    with_pool(test, waiting=2)
+
+
+def test_who_is_due_sooner_finds_room_before_those_who_can_wait() -> None:
+    async def test(pool: SynthesisPool, gate: Gate) -> None:
+        waiting = await submit(pool, gate, *((f"late {n}", 9.0 - n / 10) for n in range(15)))
+        urgent = asyncio.create_task(pool.run(gate.job("urgent"), 0.0, refusable=True))
+        await asyncio.sleep(0)
+        with pytest.raises(EngineBusy, match="16 passages wait"):
+            await pool.run(gate.job("one too many"), 0.0, refusable=True)
+        gate.opened.set()
+        assert await urgent == "urgent"
+        await asyncio.gather(*waiting)
 
     with_pool(test, waiting=2)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engines.base import AsrOptions, EngineBusy, EngineFailed, Transcript
+from engines.embedded.decode_pool import Priority
 from engines.embedded.moonshine_interim import InterimSettings
 from engines.embedded.moonshine_segment import PieceSettings, Workshop
 from engines.embedded.moonshine_stream import MoonshineStream
@@ -53,6 +54,17 @@ def test_finals_come_in_the_order_of_their_segments() -> None:
         bench.pool.run()
         finals = await take(bench.stream.results(), 2)
         assert [(t.segment, t.text) for t in finals] == [(1, "first"), (2, "second")]
+
+    asyncio.run(main())
+
+
+def test_sound_far_ahead_of_the_clock_waits_for_those_who_speak_live() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.segment(1, 25.0)
+        assert set(bench.pool.waiting) == {Priority.FINAL}
+        bench.segment(2, 25.0)
+        assert bench.pool.waiting[-1] is Priority.BACKGROUND
 
     asyncio.run(main())
 

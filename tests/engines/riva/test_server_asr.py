@@ -7,12 +7,26 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (  # type: ignore[import-untyped]
+    ProtoReflectionDescriptorDatabase,
+)
 
 from engines.riva.dialect import BY_CALLER, DIALECT, PAUSE, SEGMENTS
 from engines.riva.limits import WireLimits
-from engines.riva.wire import Message, Status, asr_grpc, asr_pb2, grpc, health_pb2, health_pb2_grpc
+from engines.riva.wire import (
+    ASR_SERVICE,
+    HEALTH_SERVICE,
+    TTS_SERVICE,
+    Message,
+    Status,
+    asr_grpc,
+    asr_pb2,
+    grpc,
+    health_pb2,
+    health_pb2_grpc,
+)
 from media import tones
-from tests.engines.riva.fakes import Node, TellingAsr, node, run, until
+from tests.engines.riva.fakes import Node, TellingAsr, node, node_apart, run, until
 
 TONE = tones.tone((440.0,), 1.0, 8000).tobytes()
 QUIET = bytes(len(TONE))
@@ -370,3 +384,11 @@ def test_health_tells_and_keeps_every_watcher_up_to_date() -> None:
             assert [(await anext(watch)).status for watch in watches] == [2, 2, 2]
 
     run(main())
+
+
+def test_reflection_names_every_service() -> None:
+    with node_apart() as made, grpc.insecure_channel(made.address) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        assert {ASR_SERVICE, TTS_SERVICE, HEALTH_SERVICE} <= set(database.get_services())
+        found = database.FindFileContainingSymbol(ASR_SERVICE)
+        assert [method.name for method in found.service[0].method][:2] == ["Recognize", "StreamingRecognize"]

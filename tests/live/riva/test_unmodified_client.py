@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,77 @@ def test_the_client_is_told_what_is_served_and_what_is_not(auth: Any) -> None:
     german.language_code = "de-DE"
     with pytest.raises(grpc.RpcError, match="English only"):
         service.offline_recognize(bytes(1600), german)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--language-code", "en-US"], riva.client.argparse_utils.EXIT_OK),
+        (
+            [
+                "--automatic-punctuation",
+                "--max-alternatives",
+                "3",
+                "--stop-history",
+                "800",
+                "--stop-history-eou",
+                "240",
+            ],
+            riva.client.argparse_utils.EXIT_OK,
+        ),
+        (["--language-code", "de-DE"], riva.client.argparse_utils.EXIT_INVALID_ARGUMENT),
+        (["--model-name", "parakeet"], riva.client.argparse_utils.EXIT_INVALID_ARGUMENT),
+        (["--speaker-diarization"], riva.client.argparse_utils.EXIT_GENERIC_ERROR),
+        (["--boosted-lm-words", "Offhook"], riva.client.argparse_utils.EXIT_GENERIC_ERROR),
+    ],
+)
+def test_the_clients_own_command_line_works(
+    server: Node, words: list[str], expected: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Arguments, helpers, printer and exit codes, as its transcription scripts put them together."""
+    parser = argparse.ArgumentParser()
+    tools = riva.client.argparse_utils
+    tools.add_connection_argparse_parameters(parser)
+    tools.add_asr_config_argparse_parameters(parser, max_alternatives=True, profanity_filter=True)
+    chosen = parser.parse_args(["--server", server.address, *words])
+    path = SPEECH / "vm-prev.wav"
+
+    @tools.cli_main  # type: ignore[untyped-decorator]
+    def main() -> None:
+        made = riva.client.Auth(uri=chosen.server, use_ssl=chosen.use_ssl)
+        asked = riva.client.RecognitionConfig(
+            language_code=chosen.language_code,
+            model=chosen.model_name,
+            max_alternatives=chosen.max_alternatives,
+            profanity_filter=chosen.profanity_filter,
+            enable_automatic_punctuation=chosen.automatic_punctuation,
+            verbatim_transcripts=not chosen.no_verbatim_transcripts,
+        )
+        riva.client.add_word_boosting_to_config(asked, chosen.boosted_lm_words, chosen.boosted_lm_score)
+        riva.client.add_speaker_diarization_to_config(
+            asked, chosen.speaker_diarization, chosen.diarization_max_speakers
+        )
+        riva.client.add_endpoint_parameters_to_config(
+            asked,
+            chosen.start_history,
+            chosen.start_threshold,
+            chosen.stop_history,
+            chosen.stop_history_eou,
+            chosen.stop_threshold,
+            chosen.stop_threshold_eou,
+        )
+        riva.client.add_custom_configuration_to_config(asked, chosen.custom_configuration)
+        try:
+            service = riva.client.ASRService(made)
+            riva.client.print_offline(service.offline_recognize(path.read_bytes(), asked))
+        finally:
+            made.channel.close()
+
+    assert main() == expected
+    told = capsys.readouterr()
+    if expected == tools.EXIT_OK:
+        assert "final transcript: press" in told.out.lower()
+    else:
+        assert any(
+            name in told.err for name in ("hears English only", "model:", "diarization", "speech_contexts")
+        )
