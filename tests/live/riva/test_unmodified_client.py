@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import riva.client  # type: ignore[import-untyped]
+import riva.client.argparse_utils  # type: ignore[import-untyped]
 
 from benchmarks.wer import word_errors
 from engines.embedded.hibari import HibariTts
