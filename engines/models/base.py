@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from engines.base import EngineError
 
@@ -27,6 +27,19 @@ class Models(Protocol):
         machine is checked where one is given. Nobody removes the path while this process runs.
         Raises `ModelError`, whose text names the cure.
         """
+
+
+def warming(models: Models) -> None:
+    """Tell whoever watches the store that the model is loaded and runs for the first time."""
+    if isinstance(models, _Watched):
+        models.warming()
+
+
+@runtime_checkable
+class _Watched(Protocol):
+    """A store whose progress somebody is shown."""
+
+    def warming(self) -> None: ...
 
 
 class ModelError(EngineError):

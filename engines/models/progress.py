@@ -16,7 +16,7 @@ class Progress:
     """One look at a model on its way."""
 
     stage: str
-    """`waiting` for another process, `downloading`, `checking`, `unpacking`; `loading` once it is there."""
+    """`waiting` for another process, `downloading`, `checking`, `unpacking`; then `loading`, `warming`."""
     done: int = 0
     """Octets so far."""
     total: int = 0

@@ -76,6 +76,10 @@ class ModelStore:
         self._watch(Progress("loading"))
         return found
 
+    def warming(self) -> None:
+        """See `engines.models.base.warming`."""
+        self._watch(Progress("warming"))
+
     def pull(self, source: str, sha256: str = "") -> Entry:
         """As `path`, for whoever does not load it: memory does not matter. Raises `ModelError`."""
         if local_path(source) is not None:

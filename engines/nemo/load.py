@@ -11,7 +11,7 @@ import structlog
 import torch
 
 from engines.base import EngineRefused
-from engines.models.base import Models, ModelUnfit
+from engines.models.base import Models, ModelUnfit, warming
 from engines.nemo import device as devices
 from engines.nemo.archive import Archive, inspect
 from engines.nemo.attention import Attention
@@ -41,10 +41,11 @@ def load(settings: NemoSettings, models: Models) -> NemoModel:
     """Blocks for seconds, or minutes where it must be fetched. Raises `EngineError` with the reason."""
     if not settings.model:
         raise EngineRefused("model: name the .nemo file to serve: a path, an address, or a name of the store")
+    device = devices.choose(settings)  # before minutes go into a download that this machine cannot use
     archive = inspect(models.path(settings.model, settings.sha256))
     decoder = check_fit(archive.config, settings.chunk_ms, settings.decoder)
-    device = devices.choose(settings)
     model = build(restore(archive, device), settings, decoder, device)
+    warming(models)
     warm(model, model_sizes(settings, device))
     return model
 

@@ -1,4 +1,4 @@
-"""Memory and GPUs, as the system tells them."""
+"""Memory, as the system tells it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engines.models.base import ModelError
-from engines.models.machine import Gpu, free_memory, gpus, need_gpu, need_memory
+from engines.models.machine import free_memory, need_memory
 
 
 def test_a_container_has_no_more_than_its_limit_leaves(tmp_path: Path) -> None:
@@ -30,23 +30,7 @@ def test_this_machine_has_memory() -> None:
     assert 1 << 20 < free_memory() < 1 << 50
 
 
-def test_gpus_are_told_by_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text('#!/bin/sh\necho "NVIDIA A, B, 81920, 1024"\necho "Odd, [N/A], [N/A]"\n')
-    smi.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    found = gpus()
-    assert found == (Gpu("NVIDIA A, B", 81920 << 20, 1024 << 20),)
-    need_gpu("a.nemo", 1 << 30, found)
-    with pytest.raises(ModelError, match=r"a\.nemo: needs 2\.0 GB.*nvidia-smi"):
-        need_gpu("a.nemo", 2_000_000_000, found)
-    smi.write_text("#!/bin/sh\nexit 9\n")
-    assert gpus() == ()
-
-
 def test_what_is_missing_is_said_with_the_cure() -> None:
-    with pytest.raises(ModelError, match="--gpus all"):
-        need_gpu("a.nemo", 1, ())
     with pytest.raises(ModelError, match=r"4\.0 GB cannot be loaded: 1\.0 GB of memory.*smaller model"):
         need_memory("a.nemo", 4_000_000_000, 1_000_000_000)
     need_memory("a.nemo", 4, 4)

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from engines.models.base import ModelError, ModelUnfit, ModelUnreachable
+from engines.models.base import ModelError, ModelUnfit, ModelUnreachable, warming
 from engines.models.download import disk_told
+from engines.models.local import LocalModels
 from engines.models.outside import Outside
 from engines.models.progress import Progress, in_words
 from engines.models.store import ModelStore
@@ -53,6 +54,13 @@ def test_a_model_comes_once_and_then_lies_here(host: ModelHost, store: Make) -> 
     assert store().path(url(host), DIGEST.upper()) == path
     assert len(host.asked) == 1
     assert host.asked[0].headers["accept-encoding"] == "identity"
+
+
+def test_an_engine_that_loads_by_itself_can_tell_that_it_warms_up(store: Make) -> None:
+    told: list[str] = []
+    warming(store(in_words(told.append)))
+    warming(LocalModels())
+    assert told == ["warming"]
 
 
 def test_what_comes_from_elsewhere_needs_a_digest(host: ModelHost, store: Make) -> None:
