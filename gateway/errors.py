@@ -99,6 +99,10 @@ class CallUnknown(GatewayError):
     """No call of that id is running or recorded."""
 
 
+class JobUnknown(GatewayError):
+    """No recording of that id waits, runs or was recognised lately."""
+
+
 class PortTaken(GatewayError):
     """An address we should listen on is not ours to have."""
 
@@ -215,6 +219,7 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         Draining: Verdict(Fault.US, True, 503, 503, EndReason.DRAINED),
         AgentUnknown: Verdict(Fault.CONFIG, False, 404, 500, EndReason.INTERNAL_ERROR),
         CallUnknown: Verdict(Fault.CALLER, False, 404, 481, EndReason.REJECTED),
+        JobUnknown: Verdict(Fault.CALLER, False, 404, 481, EndReason.REJECTED),
         PortTaken: _OPERATOR,
         PartFailed: _OPERATOR,
         FileUnfit: _OPERATOR,

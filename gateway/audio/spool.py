@@ -28,6 +28,7 @@ class Spool:
         self._most = most_octets
         self._waiting = bytearray()
         self._hash = hashlib.sha256()
+        self._kept = False
 
     async def write(self, octets: bytes) -> None:
         """Take the next octets. Raises `BodyTooLarge` beyond the limit, before anything more is kept."""
@@ -48,9 +49,15 @@ class Spool:
         """Of the whole file, once it is closed."""
         return self._hash.hexdigest()
 
+    def keep(self) -> None:
+        """The file is somebody else's now, who removes it."""
+        self._kept = True
+
     def discard(self) -> None:
-        """Remove the file. Idempotent."""
+        """Remove the file, unless it is kept. Idempotent."""
         self._file.close()
+        if self._kept:
+            return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
 

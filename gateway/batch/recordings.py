@@ -18,6 +18,7 @@ from gateway.api.core.voice_bench import VoiceBench
 from gateway.audio.decode import DecodedAudio
 from gateway.audio.decoder_wire import AudioInfo, DecodeAsk, RawFormat
 from gateway.audio.files import AudioFiles
+from gateway.batch.settings import BatchSettings
 from gateway.errors import DecodersBusy
 from media.frame import Pcm
 from media.segmenter import SegmenterSettings
@@ -25,28 +26,6 @@ from media.segmenter import SegmenterSettings
 RATE = 16000
 """What recordings are decoded to; telephone sound loses nothing by it, wide sound keeps its consonants."""
 _RETRY_SECONDS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """Recordings beside live calls."""
-
-    at_once: int = 2
-    """Recordings recognised at the same time; more wait. 1 to 64."""
-    waiting: int = 64
-    """Recordings that may wait before the next is refused as busy; 0 to 10,000."""
-    endpoint_ms: int = 500
-    """Silence that ends an utterance of a recording, 100 to 10,000, where the client names none."""
-
-    def __post_init__(self) -> None:
-        limits: dict[str, tuple[int, int]] = {
-            "at_once": (1, 64),
-            "waiting": (0, 10_000),
-            "endpoint_ms": (100, 10_000),
-        }
-        for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: must lie between {low} and {high}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +88,21 @@ class Recordings:
         path: Path,
         ask: RecordingAsk,
         *,
+        began: Callable[[AudioInfo], None] = lambda info: None,
         heard: Callable[[int, Heard], None] = lambda channel, final: None,
         progress: Callable[[float], None] = lambda seconds: None,
     ) -> FileHeard:
-        """The words of the file at `path`. `heard` is told each final and its channel as it comes, `progress`
-        the seconds that were heard so far.
+        """The words of the file at `path`.
+
+        `began` is told what the file says of itself, `heard` each final and its channel as it comes,
+        `progress` the seconds that were heard so far.
 
         Raises `RequestUnfit` for what is wrong with the file, `DecodersBusy`, `EngineError`.
         """
         async with self._place():
             wanted = DecodeAsk(RATE, ask.split, ask.raw)
             async with self.files.decoded(path, wanted) as audio:
+                began(audio.info)
                 return FileHeard(audio.info, await self._channels(ears, audio, ask, heard, progress))
 
     async def aclose(self) -> None:

@@ -14,6 +14,7 @@ from gateway.agents.echo import EchoSettings
 from gateway.agents.registry import AgentSettings
 from gateway.api.settings import ApiSettings
 from gateway.audio.settings import AudioSettings
+from gateway.batch.settings import BatchSettings
 from gateway.calls.registry import RegistrySettings
 from gateway.calls.settings import SessionSettings
 from gateway.config.engine_sections import AsrSection, FleetSettings, TtsSection
@@ -92,6 +93,8 @@ class Config:
     """The HTTP side: health, readiness, metrics, calls."""
     audio: AudioSettings = field(default_factory=AudioSettings)
     """Audio files that clients send or name: limits, decoders, who may be asked for them."""
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    """Recordings: how many at once beside live calls, jobs, and callbacks with their results."""
     logs: LogSettings = field(default_factory=LogSettings)
     """What is logged, and how."""
     stall: StallSettings = field(default_factory=StallSettings)

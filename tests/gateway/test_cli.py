@@ -138,3 +138,8 @@ def test_a_file_that_cannot_be_played_stops_the_call_before_it_begins(tmp_path: 
     assert done.exit_code == 2 and "gone.wav cannot be played" in done.stderr
     done = run("call", "sip:echo@127.0.0.1:9", "--record", str(tmp_path))
     assert done.exit_code == 2 and "cannot be written; choose another place" in done.stderr
+
+
+def test_a_secret_for_callbacks() -> None:
+    printed = CliRunner().invoke(app, ["batch", "secret"])
+    assert printed.exit_code == 0 and printed.output.startswith("whsec_")

@@ -16,7 +16,8 @@ from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.openai.routes import add_routes
 from gateway.audio.files import AudioFiles
 from gateway.audio.settings import AudioSettings, FetchSettings
-from gateway.batch.recordings import BatchSettings, Recordings
+from gateway.batch.recordings import Recordings
+from gateway.batch.settings import BatchSettings
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.tts import ToneTts
 from tests.fakes.voices import bench, sound
