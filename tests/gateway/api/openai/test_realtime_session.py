@@ -91,7 +91,7 @@ def test_refusals(session: Any, refusal: type[RequestUnfit]) -> None:
         merged(NOW, session, ScriptedAsr([]), AsrTraits(), "en-US")
 
 
-_JSON = st.sampled_from(
+_JSON: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 0.5, 1e308, float("nan"), "", "en", "audio/pcm", "server_vad", [], {}]
 )
 _FIELDS = st.sampled_from(["format", "transcription", "turn_detection", "noise_reduction"])
