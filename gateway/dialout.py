@@ -71,8 +71,13 @@ async def place(config: Config, order: Outgoing) -> int:
             asr = await open_asr(config, models_of(config), closing, Watch())
             await asr.warm_up()
             away = _Away()
+            # A registration of ours would take the calls that the node of this configuration waits for.
             endpoint = SipEndpoint(
-                _ephemeral(config), away.take, open_detector(config.vad), asyncio.get_running_loop()
+                _ephemeral(config),
+                away.take,
+                open_detector(config.vad),
+                asyncio.get_running_loop(),
+                registers=False,
             )
             await endpoint.start()
             closing.push_async_callback(endpoint.aclose)

@@ -24,7 +24,8 @@ _CURRENCIES = {
 _CODES = "USD|CAD|AUD|EUR|GBP|CHF|JPY"
 _MAGNITUDES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
 _MAGNITUDE = r"(?:[ ]?(thousand|million|billion|trillion)\b|(k|K|M|B|bn|mn|m)\b)?"
-_MONEY = rf"({NUMBER}(?:,\d\d(?!\d))?)"
+_CONTINENTAL = r"\d{1,3}(?:\.\d{3})+,\d\d(?!\d)"
+_MONEY = rf"({_CONTINENTAL}|{NUMBER}(?:,\d\d(?!\d))?)"
 _UNITS = {
     "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "m": "meter", "mi": "mile", "yd": "yard",
     "kg": "kilogram", "mg": "milligram", "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce",
@@ -44,7 +45,8 @@ _FIXED_UNITS = {
     "Mbps": ("megabit per second", "megabits per second"),
     "Gbps": ("gigabit per second", "gigabits per second"),
     "sq ft": ("square foot", "square feet"), "m²": ("square meter", "square meters"),
-    "¢": ("cent", "cents"),
+    "km²": ("square kilometer", "square kilometers"), "cm²": ("square centimeter", "square centimeters"),
+    "m³": ("cubic meter", "cubic meters"), "¢": ("cent", "cents"),
 }  # fmt: skip
 _ALL_UNITS = {short: (name, name + "s") for short, name in _UNITS.items()} | _FIXED_UNITS
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_ALL_UNITS, key=len, reverse=True))
@@ -59,12 +61,15 @@ def _money(symbol: int, amount: int) -> Reading:
 
     def reading(match: re.Match[str]) -> str:
         one, many, cent, cents = _CURRENCIES["$" if match[symbol] == "US$" else match[symbol]]
-        written = re.sub(r",(?=\d\d$)", ".", match[amount])
+        written = match[amount]
+        if re.fullmatch(_CONTINENTAL, written):
+            written = written.replace(".", "")
+        written = re.sub(r",(?=\d\d$)", ".", written)
         magnitude = match[amount + 1] or _MAGNITUDES.get((match[amount + 2] or "").lower(), "")
         sign = "minus " if match.group().startswith("-") else ""
         if magnitude:
             return f"{sign}{number(written)} {magnitude} {many}"
-        whole, _, part = written.replace(",", "").partition(".")
+        whole, _, part = written.replace(",", "").replace(" ", "").partition(".")
         if not part or len(part) > 2 or not cent:
             return f"{sign}{number(written)} {one if is_one(written) else many}"
         minor = int(part.ljust(2, "0"))
@@ -81,6 +86,12 @@ def _measure(match: re.Match[str]) -> str:
     one, many = _ALL_UNITS[match[2]]
     sign = "minus " if match.group().startswith("-") else ""
     return f"{sign}{number(match[1])} {one if is_one(match[1]) else many}"
+
+
+def _feet_and_inches(match: re.Match[str]) -> str:
+    feet, inches = match[1], match[2]
+    high = f"{number(feet)} {'foot' if is_one(feet) else 'feet'}"
+    return f"{high} {number(inches)} {'inch' if is_one(inches) else 'inches'}"
 
 
 def _mixed(match: re.Match[str]) -> str | None:
@@ -119,9 +130,11 @@ MONEY: tuple[Rule, ...] = (
 """Amounts of money; these claim before telephone numbers and codes."""
 
 MEASURES: tuple[Rule, ...] = (
+    rule(r"(?<![\w.,-])(\d{1,3}(?:[ ]000)+)(?![ ]?[\w,]?\d|\.\d)", lambda m: number(m[1])),
     rule(r"(?<![\w.,])(\d{1,3}(?:,000)+)s\b", lambda m: number(m[1]).removeprefix("one ") + "s"),
     rule(rf"{_MINUS}(?<![\w.])({NUMBER})[ ]?%", lambda m: f"{_signed(m)} percent"),
-    rule(rf"{_MINUS}(?<![\w.])({NUMBER})[ ]?({_UNIT})(?![\w²])", _measure),
+    rule(r"(?<![\w.,])(\d{1,2})[ ]?ft\.?[ ](\d{1,2})[ ]?in\b\.?", _feet_and_inches),
+    rule(rf"{_MINUS}(?<![\w.])({NUMBER})[ ]?({_UNIT})(?![\w²³])", _measure),
     rule(r"(?<![\w.,])(\d)'[ ]?(\d\d?)(?:\"|'')?(?!\w)", lambda m: f"{number(m[1])} foot {number(m[2])}"),
     rule(r"(?<![\w.,])(\d[\d,]*)(?:st|nd|rd|th)\b", lambda m: ordinal(int(m[1].replace(",", "")))),
     rule(rf"(?<![\w.])({NUMBER})(k|M|bn)\b", _scaled),
@@ -131,6 +144,7 @@ MEASURES: tuple[Rule, ...] = (
 
 NUMBERS: tuple[Rule, ...] = (
     rule(r"(?<![\w/.])(\d{1,3})[ ](\d{1,2})/(\d{1,3})(?![\w/])", _mixed),
+    rule(r"(?<![\w/.])9/11(?![\w/])", "nine eleven"),
     rule(r"(?<![\w/.])(\d{1,3})/(\d{1,4})(?![\w/])", _fraction),
     rule(r"(?<![\w/.])(\d{1,4})/(\d{1,4})(?![\w/])", _slash),
     rule(r"(?:(?<=[\d%kKMB])|(?<=[AaPp][Mm])|(?<=[ap]\.m\.))[ ]?[-–—][ ]?(?=[$€£¥]?\d)", " to "),

@@ -38,6 +38,15 @@ def _phone(match: re.Match[str]) -> str:
     return ("plus " if text.startswith("+") else "") + groups
 
 
+def _account(match: re.Match[str]) -> str | None:
+    """An IBAN (ISO 13616), as it is printed: in fours."""
+    code = match.group().replace(" ", "")
+    if not 15 <= len(code) <= 34 or sum(char.isdigit() for char in code) < 8:
+        return None
+    fours = (code[at : at + 4] for at in range(0, len(code), 4))
+    return ", ".join(" ".join(_one_by_one(run) for run in _RUN.findall(four)) for four in fours)
+
+
 def _vanity(match: re.Match[str]) -> str:
     parts = [grouped(p) if p.isdigit() else p.lower() for p in match.group().split("-")]
     return ", ".join(parts)
@@ -121,6 +130,7 @@ def _url(match: re.Match[str]) -> str:
 
 
 PHONES: tuple[Rule, ...] = (
+    rule(r"(?<!\w)[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?(?!\w)", _account),
     rule(r"(?<![\w.])\+\d{1,3}(?:[ .\-/()]{0,2}\d){6,14}(?!\w)", _phone),
     rule(r"(?<![\w.+-])(?:1[-. ])?(?:\(\d{3}\)[ -]?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])", _phone),
     rule(r"(?<![\w.+-])(?:1-)?\d{3}-(?=[A-Z-]{4,}\b)[A-Z]+(?:-[A-Z]+)*\b", _vanity),
@@ -149,8 +159,8 @@ CODES: tuple[Rule, ...] = (
     rule(r"(?<=[a-z]{3})-(\d{1,2})\b(?!-)", lambda m: " " + cardinal(int(m[1]))),
     rule(r"(?<![\w.,$€£])(?=[A-Za-z-]*\d)(?=[\d-]*[A-Za-z])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?!\w)", _code),
     rule(
-        rf"\b(?:{_ASKED_FOR})s?(?:[ ](?:number|no\.|code|id))?(?:[ ](?:is|was|ending in|ends in))?[:#]?[ ]?#?"
-        r"(\d{3,6})(?![\w%]|[.,]\d)",
+        rf"\b(?:{_ASKED_FOR})s?(?:[ ](?:number|no\.|code|id))?(?:[ ](?:is|was|ending in|ends in))?"
+        r"[:#.]?[ ]?#?(\d{3,6})(?![\w%]|[.,]\d)",
         lambda m: grouped(m[1]),
         group=1,
         flags=re.IGNORECASE,

@@ -107,6 +107,10 @@ def _half_day(letter: str | None) -> str:
 
 RULES: tuple[Rule, ...] = (
     rule(rf"\b({_DAY})\.?[ ]?[-–—][ ]?({_DAY})\b\.?(?!\w)", lambda m: f"{_day(m[1])} to {_day(m[2])}"),
+    rule(
+        rf"\b({_DAY})\b\.?(?=,?[ ](?:the[ ])?(?:\d\d?{_SUFFIX}[ ])?(?:of[ ])?(?:{_MONTH})\b)",
+        lambda match: _day(match[1]),
+    ),
     rule(r"(?<![\w/])((?:19|20)\d\d)/((?:19|20)?\d\d)(?![\w/])", _years),
     rule(r"(?<![\w-])(\d{4})[-/](\d\d?)[-/](\d\d?)(?:(T)(?=\d\d:\d\d)|(?![\w-]))", _iso),
     rule(r"(?<![\w/])(\d\d?)/(\d\d?)/(\d{4}|\d\d)(?![\w/])", _slashed),

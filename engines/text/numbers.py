@@ -7,8 +7,11 @@ from functools import lru_cache
 
 from num2words import num2words
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
-"""A number as written in English: digits, thousands in commas, perhaps a decimal part."""
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:[ ]000)+(?!\d)|\d+(?:\.\d+)?)"
+"""A number as written in English: digits, thousands in commas, perhaps a decimal part.
+
+Round thousands may stand apart ("20 000"); other groups in spaces are codes or telephone numbers.
+"""
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _LONGEST = 15
@@ -57,7 +60,7 @@ def grouped(text: str) -> str:
 
 def number(text: str) -> str:
     """A matched `NUMBER`: "1,250.5" -> "one thousand two hundred fifty point five"."""
-    whole, _, fraction = text.replace(",", "").partition(".")
+    whole, _, fraction = text.replace(",", "").replace(" ", "").partition(".")
     if len(whole) > 1 and whole.startswith("0"):
         spoken = digits(whole)
     else:

@@ -175,12 +175,18 @@ class _Completion:
             raise _Trouble("the chat endpoint sent something that is no completion") from error
         except OSError as error:
             raise _Trouble("the connection to the chat endpoint broke") from error
-        if not self._finished:
+        if not self._finished and not (self._spoke and self._is_whole()):
             raise _Trouble("the chat endpoint broke off in the middle")
         if not self._spoke:
             raise _Trouble("the chat endpoint gave an empty reply")
         await self._drain()
         return None
+
+    def _is_whole(self) -> bool:
+        """Whether HTTP's own framing says that nothing is missing: some endpoints give no finish reason."""
+        assert self._stream is not None
+        headers = self._stream.response.headers
+        return "chunked" in headers.get("transfer-encoding", "").lower() or "content-length" in headers
 
     async def _drain(self) -> None:
         """Read past the end marker: only a stream read to its end leaves the connection usable."""

@@ -271,7 +271,9 @@ class Speaker:
             await work()
         except Exception as error:
             bug = not isinstance(error, (AgentError, EngineError, TimeoutError, OverflowError))
-            self._log.warning("reply failed", reply=reply.number, error=type(error).__name__, exc_info=bug)
+            # An agent's error is worded by us and holds no speech; others may quote what they choked on.
+            why = error.detail if isinstance(error, AgentError) else type(error).__name__
+            self._log.warning("reply failed", reply=reply.number, why=why, exc_info=bug)
             self._log.debug("reply failed", reply=reply.number, detail=str(error))
             fail(reply)
 

@@ -48,13 +48,17 @@ class SipAccount(pjsua2.Account):  # type: ignore[misc]
             self._on_registration(self.trunk.name, int(prm.code))
 
 
-def account_configs(settings: SipSettings, ports: Ports) -> list[tuple[TrunkSettings | None, Any]]:
+def account_configs(
+    settings: SipSettings, ports: Ports, *, registers: bool = True
+) -> list[tuple[TrunkSettings | None, Any]]:
     """A configuration per trunk with its own slice of the RTP range, and one for strangers last."""
     cuts = slices(settings.rtp_first_port, settings.rtp_last_port, max(1, len(settings.trunks)))
     configs: list[tuple[TrunkSettings | None, Any]] = []
     for trunk, (first, width) in zip(settings.trunks, cuts, strict=False):
         config = _base(settings, trunk.advertised or settings.advertised)
         _identity(config, settings, trunk, ports)
+        if trunk.registrar and registers:
+            _registration(config, trunk)
         _media(config, trunk, first, width)
         configs.append((trunk, config))
     stranger = _base(settings, settings.advertised)
@@ -87,7 +91,7 @@ def _identity(config: Any, settings: SipSettings, trunk: TrunkSettings, ports: P
     host = trunk.advertised or settings.advertised or settings.host
     domain = trunk.domain or _bracket(uri_host(trunk.registrar)) or _bracket(host)
     config.idUri = f"sip:{trunk.user or 'offhook'}@{domain}"
-    sip, registration = config.sipConfig, config.regConfig
+    sip = config.sipConfig
     if trunk.advertised or settings.advertised:
         port = ports.get(trunk.transport, 0)
         tail = "" if trunk.transport is SipTransport.UDP else f";transport={trunk.transport}"
@@ -96,13 +100,16 @@ def _identity(config: Any, settings: SipSettings, trunk: TrunkSettings, ports: P
         sip.proxies.append(_with_transport(trunk.proxy, trunk.transport))
     if trunk.password:
         sip.authCreds.append(pjsua2.AuthCredInfo("digest", "*", trunk.user, 0, trunk.password))
-    registration.registerOnAdd = bool(trunk.registrar)
-    if trunk.registrar:
-        registration.registrarUri = _with_transport(trunk.registrar, trunk.transport)
-        registration.timeoutSec = trunk.register_expires_s
-        registration.retryIntervalSec = 30
-        registration.firstRetryIntervalSec = 5
-        registration.randomRetryIntervalSec = 5
+
+
+def _registration(config: Any, trunk: TrunkSettings) -> None:
+    registration = config.regConfig
+    registration.registerOnAdd = True
+    registration.registrarUri = _with_transport(trunk.registrar, trunk.transport)
+    registration.timeoutSec = trunk.register_expires_s
+    registration.retryIntervalSec = 30
+    registration.firstRetryIntervalSec = 5
+    registration.randomRetryIntervalSec = 5
 
 
 def _media(config: Any, trunk: TrunkSettings, first: int, width: int) -> None:

@@ -39,7 +39,10 @@ class SipEndpoint:
         on_call: Callable[[Leg], None],
         voice: VoiceDetector,
         loop: asyncio.AbstractEventLoop,
+        *,
+        registers: bool = True,
     ) -> None:
+        """`registers`: whether trunks register where they are told to; not for a process that only dials."""
         self.settings = settings
         self.registrations: dict[str, int] = {}
         """Last answer code of each registering trunk's registrar."""
@@ -49,7 +52,7 @@ class SipEndpoint:
         self._reader = FrameReader(self._bus, framebus.FRAME_DTYPE, voice, loop)
         self._legs: dict[int, SipLeg] = {}
         outlet = Outlet(self._tell_incoming, self._tell_fact, self._tell_registration)
-        self._machine = SipMachine(settings, self._bus, outlet)
+        self._machine = SipMachine(settings, self._bus, outlet, registers=registers)
         self._thread = SipThread(self._machine, self._bus.wakeup, loop)
         self._empty = asyncio.Event()
         self._empty.set()

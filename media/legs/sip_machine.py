@@ -107,13 +107,17 @@ class _Log(pjsua2.LogWriter):  # type: ignore[misc]
         if self._lines > _LOG_LINES_PER_S:
             return
         level = "error" if entry.level <= 1 else "warning" if entry.level == 2 else "debug"
-        getattr(log, level)("pjsip", message=str(entry.msg).strip()[:_LOG_LINE])
+        # The first line tells what happened; packets quoted below it may hold keys that somebody pressed.
+        told = str(entry.msg).strip()
+        getattr(log, level)(
+            "pjsip", message=(told if level == "debug" else told.partition("\n")[0])[:_LOG_LINE]
+        )
 
 
 class SipMachine:
     """The SIP thread's world. `Machine` of `media/legs/sip_thread.py`."""
 
-    def __init__(self, settings: SipSettings, bus: Any, outlet: Outlet) -> None:
+    def __init__(self, settings: SipSettings, bus: Any, outlet: Outlet, *, registers: bool = True) -> None:
         self._refusals: Counter[str] = Counter()
         self.ports: dict[SipTransport, int] = {}
         self.calls: dict[int, SipCall] = {}
@@ -121,6 +125,7 @@ class SipMachine:
         self._settings = settings
         self._bus = bus
         self._outlet = outlet
+        self._registers = registers
         self._trunks = TrunkTable(settings.trunks)
         self._digest = DigestGate()
         self._guard = _guard(settings)
@@ -151,7 +156,7 @@ class SipMachine:
             raise LegError(f"SIP cannot start: {error.title}: {error.reason}") from None
 
     def _open_accounts(self) -> None:
-        for trunk, config in account_configs(self._settings, self.ports):
+        for trunk, config in account_configs(self._settings, self.ports, registers=self._registers):
             account = SipAccount(trunk, self._on_incoming, self._outlet.on_registration)
             account.create(config)
             self._accounts[trunk.name if trunk else ""] = account

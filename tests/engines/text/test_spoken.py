@@ -18,6 +18,10 @@ READINGS = [
     ("US$5, USD 45.20", "five dollars, forty-five dollars and twenty cents"),
     ("45 EUR, 20$", "forty-five euros, twenty dollars"),
     ("¥500", "five hundred yen"),
+    (
+        "1.234,56 €, 20 000 EUR",
+        "one thousand two hundred thirty-four euros and fifty-six cents, twenty thousand euros",
+    ),
     ("$5/month", "five dollars per month"),
     # numbers
     ("1,250", "one thousand two hundred fifty"),
@@ -30,6 +34,11 @@ READINGS = [
     ("pages 3 – 9", "pages three to nine"),
     ("1/2, 3/4, 2 1/2, 2½", "one half, three quarters, two and a half, two and a half"),
     ("24/7", "twenty-four seven"),
+    ("20 000 people, ~20, 3 * 4", "twenty thousand people, about twenty, three times four"),
+    ("9/11, 3/11", "nine eleven, three elevenths"),
+    ("Louis XIV, George V, Elizabeth II", "Louis the fourteenth, George the fifth, Elizabeth the second"),
+    ("World War II. Chapter IV, Part I.", "World War two. Chapter four, Part one."),
+    ("Rocky III, the Part I want, an IV drip", "Rocky three, the Part I want, an IV drip"),
     ("3:1", "three to one"),
     # dates and times
     ("2026-11-21", "November twenty-first, twenty twenty-six"),
@@ -38,6 +47,8 @@ READINGS = [
     ("21.11.2026", "November twenty-first, twenty twenty-six"),
     ("on 11/21", "on November twenty-first"),
     ("May 3rd", "May third"),
+    ("Sat 5 Oct, Mon, Jan 5", "Saturday the fifth of October, Monday, January fifth"),
+    ("I sat on 5 May", "I sat on the fifth of May"),
     ("Sept. 9, 1999", "September ninth, nineteen ninety-nine"),
     ("the 5th of June 2024", "the fifth of June, twenty twenty-four"),
     ("March 2005", "March two thousand five"),
@@ -57,6 +68,16 @@ READINGS = [
     ("4111 1111 1111 1111", "four one one one" + ", one one one one" * 3),
     ("A-4492, 7F3K", "A., four four nine two, seven F three K"),
     ("PIN 0042", "PIN zero zero four two"),
+    (
+        "IBAN DE89 3704 0044 0532 0130 00.",
+        "IBAN D E eight nine, three seven zero four, zero zero four four, zero five three two, "
+        "zero one three zero, zero zero.",
+    ),
+    (
+        "GB29NWBK60161331926819",
+        "G B two nine, N W B K, six zero one six, one three three one, nine two six eight, one nine",
+    ),
+    ("ext. 204", "extension two zero four"),
     ("your code is 4921", "your code is four nine two one"),
     ("order number 88213", "order number eight eight two, one three"),
     ("room 402", "room four zero two"),
@@ -76,6 +97,8 @@ READINGS = [
     ("72°F/22°C", "seventy-two degrees Fahrenheit twenty-two degrees Celsius"),
     ("5 GB/month", "five gigabytes per month"),
     ("5kg, 1 lb, 20°C", "five kilograms, one pound, twenty degrees Celsius"),
+    ("80 m², x², 5 m³", "eighty square meters, x squared, five cubic meters"),
+    ("5 ft 3 in tall", "five feet three inches tall"),
     ("60 mph, 100 Mbps", "sixty miles per hour, one hundred megabits per second"),
     # addresses
     ("jo.smith42@example.co.uk", "jo dot smith four two at example dot co dot U K"),
@@ -84,6 +107,7 @@ READINGS = [
     # words
     ("Dr. Smith, 12 Elm St.", "Doctor Smith, twelve Elm Street"),
     ("St. Paul", "Saint Paul"),
+    ("I.e. that", "That is that"),
     ("AT&T, e.g. this, w/o fees", "AT and T, for example this, without fees"),
     ("press * or #, or *9", "press star or pound, or star nine"),
     ("No. 5, #7", "number five, number seven"),

@@ -287,10 +287,20 @@ def test_garbage_after_words_is_final() -> None:
     play(scene)
 
 
-@pytest.mark.parametrize("answer", [Answer(("One ", Cut())), Answer(("One ",), ends=False)])
-def test_a_break_in_the_middle_is_noticed(answer: Answer) -> None:
+def test_an_answer_that_http_says_is_whole_needs_no_finish_reason() -> None:
+    """Small servers send the words, `[DONE]` or nothing more, and end the body properly."""
+
     async def scene() -> None:
-        async with agent_for(answer) as (agent, _):
+        for end in ((b"data: [DONE]\n\n",), ()):
+            async with agent_for(Answer(("One ", "two.", *end), ends=False)) as (agent, _):
+                assert await said(agent) == ["One ", "two."]
+
+    play(scene)
+
+
+def test_a_break_in_the_middle_is_noticed() -> None:
+    async def scene() -> None:
+        async with agent_for(Answer(("One ", Cut()))) as (agent, _):
             heard, error = await failure(agent)
             assert (heard, error.retryable) == (["One "], False)
 

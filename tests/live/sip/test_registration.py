@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from callers.sipp import free_port
 from media.legs.sip_digest import digest_response, parse_digest
 from tests.live.sip.phone import HOST, Message, parse
 from tests.live.sip.process import GatewayProcess
@@ -95,6 +100,29 @@ def test_a_trunk_registers_and_signs_off(registrar: Registrar) -> None:
         assert registration(gateway) == 200
         assert registrar.registered == [(f"<sip:4930@{HOST}>", 60)]
     assert [seconds for _, seconds in registrar.registered] == [60, 0]
+
+
+def test_who_only_dials_does_not_take_the_nodes_calls(registrar: Registrar, tmp_path: Path) -> None:
+    """A registration by `offhook call` would take the place of the node's, and its end would remove it."""
+    config = tmp_path / "offhook.yaml"
+    chosen = {**trunk(registrar, "sesame"), "outbound": True, "sources": ["192.0.2.1"]}
+    config.write_text(json.dumps({"sip": {"udp_port": 0, "trunks": [chosen]}}))
+    uri = f"sip:1@{HOST}:{free_port()}"
+    command = [
+        "-c",
+        "from gateway.cli import main; main()",
+        "call",
+        uri,
+        "--trunk",
+        "carrier",
+        "--seconds",
+        "1",
+    ]
+    done = subprocess.run(
+        [sys.executable, *command, "-c", str(config)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1 and "over: " in done.stdout, done.stdout + done.stderr
+    assert registrar.registered == [] and registrar.refused == 0
 
 
 def test_a_wrong_password_is_reported_and_the_endpoint_lives(registrar: Registrar) -> None:
