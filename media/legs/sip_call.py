@@ -178,7 +178,8 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
     def onCallSdpCreated(self, prm: Any) -> None:
         sdp = prm.sdp.wholeSdp
         if self.codecs:
-            prm.sdp.wholeSdp = messages.prefer_codecs(sdp, self.codecs, self._offered(prm))
+            preferred = messages.prefer_codecs(sdp, self.codecs, self._offered(prm))
+            prm.sdp.wholeSdp = messages.mono_opus(preferred)
         port = messages.audio_port(sdp)
         if port:
             self.rtp_port = port

@@ -157,6 +157,24 @@ def prefer_codecs(sdp: str, ours: Sequence[str], offered: Sequence[str] | None) 
     return "\r\n".join(kept) + "\r\n"
 
 
+def mono_opus(sdp: str) -> str:
+    """The SDP with Opus promised in one channel (`sprop-stereo`, RFC 7587 section 6.1).
+
+    Unless we say so, PJMEDIA runs two channels toward a peer that likes stereo, and no leg of ours hears two.
+    A peer's stereo is decoded to one channel all the same.
+    """
+    lines = sdp.splitlines()
+    start, end = _audio_section(lines)
+    numbers = {
+        found[1] for line in lines[start:end] if (found := re.match(r"a=rtpmap:(\d+)\s+opus/", line, re.I))
+    }
+    for i in range(start, end):
+        found = re.match(r"a=fmtp:(\d+)\s", lines[i])
+        if found and found[1] in numbers and "sprop-stereo" not in lines[i]:
+            lines[i] += ";sprop-stereo=0"
+    return "\r\n".join(lines) + "\r\n" if numbers else sdp
+
+
 def _ordered(payloads: list[str], names: dict[str, str], keep: Sequence[str]) -> list[str]:
     rank = {name.lower(): i for i, name in enumerate(keep)}
     chosen = [number for number in payloads if names.get(number, "").lower() in rank]

@@ -11,37 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
 from callers.sipp import free_port
-from callers.speech import silence, write_wav
 from media.wav import read_wav
 from tests.live.gateway.listening import SPEECH, Listener, prompt, same_words
 from tests.live.gateway.node import Node
+from tests.live.gateway.softphone import Line, Softphone
 
 pytestmark = pytest.mark.live
 
 SAID = "conf-now-recording"
-
-
-BARESIP = """
-poll_method epoll
-sip_listen 127.0.0.1:{sip}
-audio_player aufile,{folder}/heard.wav
-audio_source aufile,{folder}/said.wav
-audio_alert aufile,{folder}/alert.wav
-ausrc_srate 8000
-auplay_srate 8000
-rtp_ports {rtp}-{rtp_end}
-module_path {modules}
-module g711.so
-module aufile.so
-module_tmp uuid.so
-module_tmp account.so
-module_app menu.so
-"""
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +32,10 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 @pytest.fixture(scope="module")
-def softphone(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+def softphone(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Softphone]:
     """Baresip, unmodified, on its way through a call to echo."""
-    folder, rtp = tmp_path_factory.mktemp("baresip"), free_port()
-    modules = sorted(Path("/usr/lib").glob("**/baresip/modules/aufile.so"))
-    assert modules, "baresip is not installed; cure: apt-get install baresip-core"
-    write_wav(folder / "said.wav", np.concatenate([prompt(SAID).pcm, silence(8.0)]))
-    (folder / "accounts").write_text("<sip:phone@127.0.0.1;transport=udp>;regint=0;audio_codecs=PCMA\n")
-    (folder / "contacts").touch()
-    values = {"sip": free_port(), "folder": folder, "rtp": rtp, "rtp_end": rtp + 3}
-    (folder / "config").write_text(BARESIP.format(modules=modules[0].parent, **values))
-    command = ["baresip", "-f", str(folder), "-e", f"/dial sip:echo@{node.target}", "-t", "8"]
-    with (folder / "log").open("wb") as log:
-        phone = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    yield phone
-    phone.kill()
-    phone.wait()
+    with Softphone(tmp_path_factory.mktemp("baresip"), Line(), node.target, SAID) as phone:
+        yield phone
 
 
 def offhook(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -97,9 +66,9 @@ def test_offhook_call_speaks_listens_and_records(node: Node, listener: Listener,
 
 
 def test_a_softphone_calls_echo_and_is_answered_in_speech(
-    node: Node, softphone: subprocess.Popen[bytes], listener: Listener
+    node: Node, softphone: Softphone, listener: Listener
 ) -> None:
-    assert softphone.wait(20.0) == 0
+    assert softphone.wait() == 0
     (record,) = node.records("phone")
     assert (record["codec"], record["end_reason"]) == ("PCMA", "caller_hung_up")
     assert same_words(prompt(SAID).text, record["turns"][0]["said"]) >= 0.8

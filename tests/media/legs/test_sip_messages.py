@@ -101,6 +101,14 @@ def test_nothing_in_common_leaves_the_sdp_alone() -> None:
     assert messages.prefer_codecs("v=0\r\n", ("PCMU",), None) == "v=0\r\n"
 
 
+def test_opus_is_promised_in_one_channel() -> None:
+    mono = messages.mono_opus(SDP)
+    assert "a=fmtp:96 useinbandfec=1;sprop-stereo=0\r\n" in mono and "a=fmtp:101 0-16\r\n" in mono
+    assert messages.mono_opus(mono) == mono
+    without = SDP.replace("opus", "speex")
+    assert messages.mono_opus(without) == without
+
+
 def test_audio_port() -> None:
     assert messages.audio_port(SDP) == 4000
     assert messages.audio_port("v=0\r\n") == 0
@@ -151,6 +159,7 @@ def test_no_text_raises(text: str) -> None:
         messages.prefer_codecs(sdp, ("PCMU",), messages.audio_codecs(sdp))
         messages.audio_port(sdp)
         messages.keying(sdp)
+        messages.mono_opus(sdp)
     messages.header(text, "via")
     messages.user_part(messages.request_uri(text))
     messages.body(text)
