@@ -24,6 +24,8 @@ from gateway.console import LiveConsole, ledger_table
 from gateway.errors import GatewayError
 from gateway.logs import LogSettings, start_logs
 from gateway.observers import SilentObserver
+from gateway.record_keeper import open_folder
+from media.frame import Pcm
 from media.legs.base import LegError
 from media.legs.sip_settings import OFF, SipTransport
 
@@ -70,6 +72,10 @@ async def run(prompts: Path | None, out: Path) -> int:
 async def _call(console: Console, folder: Path, out: Path) -> CallRecord:
     find_sipp()
     said = track(folder)
+    try:
+        open_folder(out)
+    except OSError as error:
+        raise DemoFailed(f"{out} cannot be written: {error.strerror}; choose a folder with --out") from None
     last = _LastRecord()
     node = Offhook(_config(out), observers=[LiveConsole(console), last])
     with _spinner(console) as progress:
@@ -116,12 +122,20 @@ def _config(out: Path) -> Config:
 
 
 def _load(folder: Path) -> list[Prompt]:
+    if not (folder / "prompts.tsv").exists():
+        return [Prompt(path.stem, "", _sound(path)) for path in sorted(folder.glob("*.wav"))]
     try:
-        if (folder / "prompts.tsv").exists():
-            return load_prompts(folder)
-        return [Prompt(path.stem, "", read_wav(path)) for path in sorted(folder.glob("*.wav"))]
+        return load_prompts(folder)
     except (OSError, ValueError, EOFError, wave.Error) as error:
-        raise DemoFailed(f"a prompt cannot be played: {error}; convert it to mono, 16 bit, 8 kHz") from None
+        raise DemoFailed(f"a prompt of {folder} cannot be played: {error or 'no WAV file'}") from None
+
+
+def _sound(path: Path) -> Pcm:
+    try:
+        return read_wav(path)
+    except (OSError, ValueError, EOFError, wave.Error) as error:
+        what = str(error) or "it ends early"
+        raise DemoFailed(f"{path} cannot be played: {what}; convert it to mono, 16 bit, 8 kHz") from None
 
 
 def track(folder: Path) -> Track:

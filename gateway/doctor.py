@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import shutil
 import socket
@@ -155,14 +156,24 @@ async def _ports(patient: Patient) -> str:
         ("sip.tls_port", sip.host, sip.tls_port, socket.SOCK_STREAM),
         ("api.port", api.host, api.port, socket.SOCK_STREAM),
     ]
+    missing, ports, fields = [], [], []
     for field, host, port, kind in wanted:
         if port <= 0:
             continue
         try:
             _bindable(host, port, kind)
         except OSError as error:
-            cure = f"stop what uses it (`ss -lnp | grep {port}`; is Offhook running already?), or set {field}"
-            raise Unwell(f"{host} port {port} cannot be had: {error.strerror}", cure) from None
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise Unwell(
+                    f"not tried, because {host} is no address of this machine", "see above"
+                ) from None
+            missing.append(f"{host} port {port} cannot be had: {error.strerror}")
+            ports.append(f"{port}")
+            fields.append(field)
+    if missing:
+        search = f"ss -lnp | grep {ports[0]}" if len(ports) == 1 else f"ss -lnp | grep -E '{'|'.join(ports)}'"
+        cure = f"stop what uses it (`{search}`; is Offhook running already?), or set {' and '.join(fields)}"
+        raise Unwell("; ".join(missing), cure)
     taken = [port for port in range(sip.rtp_first_port, sip.rtp_last_port, 2) if not _free(sip.host, port)]
     pairs = (sip.rtp_last_port - sip.rtp_first_port + 1) // 2
     calls = patient.config.limits.max_calls

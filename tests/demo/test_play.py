@@ -40,7 +40,15 @@ def test_without_prompts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
 
 def test_with_a_prompt_that_is_no_telephone_sound(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "noise.wav").write_bytes(b"RIFF, or not")
-    assert "convert it to mono, 16 bit, 8 kHz" in failed(capsys, tmp_path, tmp_path / "out")
+    told = failed(capsys, tmp_path, tmp_path / "out").replace(" ", "")
+    assert "noise.wavcannotbeplayed:" in told and "convertittomono,16bit,8kHz" in told
+    (tmp_path / "noise.wav").write_bytes(b"")
+    assert "itendsearly" in failed(capsys, tmp_path, tmp_path / "out").replace(" ", "")
+
+
+def test_with_nowhere_to_write(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "choose a folder with --out" in failed(capsys, None, tmp_path / "file")
 
 
 def test_the_track_leaves_room_for_each_answer() -> None:

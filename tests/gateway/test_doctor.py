@@ -172,6 +172,16 @@ def certificate(folder: Path, days: int) -> TlsSettings:
     return TlsSettings(certificate=certificate, key=key)
 
 
+def test_every_port_that_is_taken_is_told_at_once() -> None:
+    with taken(socket.SOCK_DGRAM) as udp, taken(socket.SOCK_STREAM) as api:
+        with pytest.raises(Unwell) as caught:
+            check("ports", Config(sip=SipSettings(udp_port=udp), api=ApiSettings(port=api)))
+    assert f"port {udp} " in str(caught.value) and f"port {api} " in str(caught.value)
+    assert "sip.udp_port" in caught.value.cure and "api.port" in caught.value.cure
+    with pytest.raises(Unwell, match="not tried"):
+        check("ports", Config(sip=SipSettings(host="192.0.2.1")))
+
+
 def test_a_certificate_is_looked_at_before_peers_do(tmp_path: Path) -> None:
     def told(tls: TlsSettings) -> str:
         try:
