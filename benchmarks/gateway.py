@@ -12,11 +12,11 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import yaml
 
+from benchmarks.children import Child
 from callers.sipp import free_port
 
 _READY_LIMIT = 90.0
@@ -38,12 +38,12 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-class GatewayProcess:
+class GatewayProcess(Child[bytes]):
     """`offhook up` as a child, in a folder of its own; a context manager that never leaves it behind."""
 
     def __init__(self, settings: dict[str, Any] | None = None) -> None:
+        super().__init__()
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-")
-        self._process: subprocess.Popen[bytes] | None = None
         self.sip_port = free_port()
         self.api_port = _free_tcp_port()
         self._settings = merged(self._defaults(), settings or {})
@@ -58,33 +58,17 @@ class GatewayProcess:
             "session": {"turns": {"guards": {"no_input": 600.0}}},
         }
 
-    def __enter__(self) -> GatewayProcess:
+    def _start(self) -> subprocess.Popen[bytes]:
         folder = Path(self._folder.name)
         config = folder / "offhook.yaml"
         config.write_text(yaml.safe_dump(self._settings), encoding="utf-8")
         with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-c", _COMMAND, "up", "--config", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        try:
-            self._await_ready()
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     @property
     def target(self) -> str:
@@ -126,11 +110,10 @@ class GatewayProcess:
         return " | ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
     def _await_ready(self) -> None:
-        assert self._process is not None
         until = time.monotonic() + _READY_LIMIT
         while time.monotonic() < until:
-            if self._process.poll() is not None:
-                raise GatewayFailed(f"offhook up ended with {self._process.returncode}: {self.last_words()}")
+            if self.running.poll() is not None:
+                raise GatewayFailed(f"offhook up ended with {self.running.returncode}: {self.last_words()}")
             try:
                 self._get("/ready")
                 return
@@ -143,15 +126,11 @@ class GatewayProcess:
             body: bytes = answer.read()
         return body.decode()
 
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(_STOP_LIMIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        process.wait(_STOP_LIMIT)
+
+    def _tidy(self) -> None:
         self._folder.cleanup()
 
 

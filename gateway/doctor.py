@@ -236,7 +236,12 @@ async def _engines(patient: Patient) -> str:
         tts = await open_tts(config, models_of(config), patient.closing, Watch())
     except PartFailed as error:
         raise Unwell(str(error), "install what is missing, or choose another engine in asr and tts") from None
-    await asyncio.gather(asr.warm_up(), tts.warm_up())
+    for section, engine in (("asr", asr), ("tts", tts)):
+        try:
+            await engine.warm_up()
+        except EngineError as error:
+            cure = f"see that what the section {section} names is there, and that its server runs"
+            raise Unwell(f"{section}.engine {engine.name} does not start: {error}", cure) from None
     limit = Residency(config.node.data)
     patient.found["engines"] = Engines(asr, tts, limit)
     loaded = loop.time() - began
