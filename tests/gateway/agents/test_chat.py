@@ -52,7 +52,7 @@ async def failure(agent: Agent, turn: UserTurn = HELLO) -> tuple[list[str], Agen
 
 def test_words_come_as_they_are_streamed() -> None:
     async def scene() -> None:
-        async with agent_for(Answer(("Good ", Pause(0.2), "morning."))) as (agent, _):
+        async with agent_for(Answer(("Good ", Pause(0.5), "morning."))) as (agent, _):
             loop = asyncio.get_running_loop()
             began = loop.time()
             times = [(part, loop.time() - began) async for part in agent.reply(HELLO)]
