@@ -176,7 +176,7 @@ class SpeechSegmenter:
             self._sure, self._opened = 0, False
 
     def _sustained(self) -> bool:
-        """Voice on end, and the gate has seen some of it: alone, the model half believes noise that sets in."""
+        """Voice on end, and the gate saw some of it: alone, the model half believes noise that sets in."""
         enough = self._sure >= self._samples(self._settings.confirm_ms)
         return self._sure > 0 and enough and self._opened
 

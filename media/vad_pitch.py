@@ -1,8 +1,8 @@
 """The second opinion: is the sound periodic as only a voice's is?
 
 Silero's network waits for an open vowel: it believes an opening nasal, an "r" or a first word spoken low only
-100 to 170 ms late. Such sounds have a pitch from their first period on. Tones have one as well, so a pitch alone
-is no proof: it only turns the network's doubt into belief, never its denial.
+100 to 170 ms late. Such sounds have a pitch from their first period on. Tones have one as well, so a pitch
+alone is no proof: it only turns the network's doubt into belief, never its denial.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Has this machine the memory for a model? Asked before minutes go into loading; GPUs are the engines' to ask."""
+"""Has this machine the memory for a model? Asked before minutes of loading; GPUs are the engines' to ask."""
 
 from __future__ import annotations
 
