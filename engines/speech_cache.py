@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from engines.base import SpeechChunk, Tts, TtsOptions
+from engines.traits import TtsTraits, tts_traits
 
 _NO_HURRY = 3600.0
 """Seconds of `TtsOptions.ahead` that let every caller go first."""
@@ -61,6 +62,11 @@ class SpeechCache:
     def voices(self) -> tuple[str, ...]:
         """The voice's own."""
         return self._tts.voices
+
+    @property
+    def traits(self) -> TtsTraits:
+        """The voice's own."""
+        return tts_traits(self._tts)
 
     def stats(self) -> dict[str, int]:
         """Hits, misses and evictions so far; passages and bytes kept now."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -18,8 +20,16 @@ from engines.speech_cache import SpeechCache
 from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
 from gateway.api.app import create_api
-from gateway.api.parts import ApiParts, Readiness, RecordFiles
+from gateway.api.core.door import Door, MemoryRates
+from gateway.api.core.readiness import Readiness
+from gateway.api.core.residency import WithinAsr, WithinTts
+from gateway.api.core.speech_parts import SpeechParts
+from gateway.api.core.voice_bench import VoiceBench
+from gateway.api.parts import ApiParts, RecordFiles
 from gateway.api.server import ApiServer
+from gateway.api.settings import is_loopback
+from gateway.audio.files import AudioFiles
+from gateway.batch.recordings import Recordings
 from gateway.calls.observer import SessionObserver
 from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
@@ -27,6 +37,7 @@ from gateway.config import Config, secrets_in
 from gateway.dialplan_watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
+from gateway.keys.keyring import Keyring
 from gateway.live_calls import LiveCalls
 from gateway.logs import start_logs
 from gateway.metered import MeteredAgent
@@ -101,6 +112,7 @@ class Offhook:
     async def drain(self) -> None:
         """Take no new calls and let the running ones finish, for as long as the configuration grants."""
         self.sip.drain()
+        self.speech.door.draining = True
         cut = await self.calls.drain(self.config.node.drain_seconds)
         log.info("drained", cut=cut)
 
@@ -122,6 +134,39 @@ class Offhook:
         self.prompter = Prompter(self._cache, spoken, session.phrases, chosen.agents)
         self._closing.push_async_callback(self.prompter.aclose)
         return Engines(self._recogniser, self._cache, limit)
+
+    def _open_speech(self, readiness: Readiness) -> SpeechParts:
+        """What the speech APIs are given: the calls' own engines, behind a door of their own."""
+        config = self.config
+        watch = self.metrics.api
+        bench = VoiceBench(open_detector(config.vad))
+        self._closing.push_async_callback(bench.aclose)
+        door = Door(
+            Keyring(config.api.keys_file) if config.api.asks_keys else None,
+            MemoryRates(asyncio.get_running_loop().time),
+            _wall,
+            places=config.api.limits.places,
+            counted=watch.turned_away,
+        )
+        files = AudioFiles(config.audio)
+        recordings = Recordings(files, config.batch, config.api.limits.listen)
+        self._closing.push_async_callback(recordings.aclose)
+        self.metrics.watch_gauges("audio_files", "Audio files by how they ended, processes", files.stats)
+        return SpeechParts(
+            asr=WithinAsr(self.engines.asr, self.engines.data),
+            tts=WithinTts(self.engines.tts, self.engines.data),
+            recordings=recordings,
+            door=door,
+            bench=bench,
+            wall=_wall,
+            new_id=lambda: str(uuid.uuid4()),
+            limits=config.api.limits,
+            segmenter=config.session.segmenter,
+            language=config.session.language,
+            version=version("offhook"),
+            watch=watch,
+            readiness=readiness,
+        )
 
     def _desk(self) -> Desk:
         config = self.config
@@ -155,12 +200,17 @@ class Offhook:
 
     async def _start_api(self) -> None:
         config = self.config
+        readiness = Readiness(self._probes(), deadline=config.api.probe_seconds)
+        self.speech = self._open_speech(readiness)
         parts = ApiParts(
-            readiness=Readiness(self._probes(), deadline=config.api.probe_seconds),
+            readiness=readiness,
             metrics=self.metrics.render,
             calls=self.live.views,
             record=RecordFiles(self.config.node.record_dir).record,
             version=version("offhook"),
+            started=asyncio.get_running_loop().time(),
+            door=self.speech.door,
+            speech=self.speech if config.api.speech else None,
         )
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)
         await self.api.start()
@@ -229,6 +279,10 @@ class Offhook:
             raise PartFailed(f"all {self.config.limits.max_calls} places are taken")
 
 
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
 async def serve(config: Config) -> None:
     """Run a node until SIGTERM or SIGINT, then drain and stop. A second signal stops at once."""
     output = start_logs(config.logs, secrets=secrets_in(config))
@@ -277,8 +331,21 @@ def _tell_where(node: Offhook) -> None:
     if config.node.recordings:
         log.info("calls are recorded", folder=str(config.node.record_dir))
     base = f"http://{_address(config.api.host)}:{node.api.port}"
+    if config.api.speech:
+        _tell_keys(config)
     log.info("http is up", health=f"{base}/health", ready=f"{base}/ready", metrics=f"{base}/metrics")
     log.info("ready for calls", dial=list(_dialable(node)))
+
+
+def _tell_keys(config: Config) -> None:
+    """Whether a stranger could use the speech APIs must not be a surprise."""
+    api = config.api
+    if api.asks_keys:
+        log.info("the API asks for keys; `offhook keys create` makes one", file=str(api.keys_file))
+    elif is_loopback(api.host):
+        log.info("the API asks for no key: it listens on loopback only", keys=str(api.keys))
+    else:
+        log.warning("the API asks for no key, and others can reach it", host=api.host, keys=str(api.keys))
 
 
 def _dialable(node: Offhook) -> Iterator[str]:

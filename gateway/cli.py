@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli_batch import batch_app
+from gateway.cli_keys import keys_app
 from gateway.cli_models import models_app
 from gateway.cli_run import load as _load
 from gateway.cli_run import run as _run
@@ -35,6 +36,7 @@ config_app = typer.Typer(help="Show, explain and check the configuration.", no_a
 dialplan_app = typer.Typer(help="Check dialplans and ask them where a call would go.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(batch_app, name="batch")
+app.add_typer(keys_app, name="keys")
 app.add_typer(config_app, name="config")
 app.add_typer(dialplan_app, name="dialplan")
 

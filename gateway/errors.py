@@ -115,6 +115,10 @@ class FileUnfit(GatewayError):
     """A file that somebody named cannot be used."""
 
 
+class KeyUnknown(GatewayError):
+    """No API key of that id is kept."""
+
+
 class KeyRefused(GatewayError):
     """No key was given where one is needed, or one that we do not know, that ran out or was revoked."""
 
@@ -137,6 +141,10 @@ class RequestUnfit(GatewayError):
     def __init__(self, detail: str, *, field: str = "") -> None:
         super().__init__(f"{field}: {detail}" if field else detail)
         self.field = field
+
+
+class ParameterMissing(RequestUnfit):
+    """A parameter that is needed was not given."""
 
 
 class AbilityMissing(RequestUnfit):
@@ -223,10 +231,12 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         PortTaken: _OPERATOR,
         PartFailed: _OPERATOR,
         FileUnfit: _OPERATOR,
+        KeyUnknown: replace(_CALLER, http_status=404, sip_code=404),
         KeyRefused: replace(_CALLER, http_status=401, sip_code=403),
         ScopeRefused: replace(_CALLER, http_status=403, sip_code=403),
         LimitReached: replace(_CALLER, retryable=True, http_status=429, sip_code=503),
         RequestUnfit: _CALLER,
+        ParameterMissing: _CALLER,
         AbilityMissing: _CALLER,
         ModelUnknown: replace(_CALLER, http_status=404, sip_code=404),
         AudioUnfit: replace(_CALLER, http_status=415),

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TypeAlias, TypeVar
 
 from engines.base import Asr, AsrOptions, AsrStream, SpeechChunk, Transcript, Tts, TtsOptions
+from engines.traits import AsrTraits, TtsTraits, asr_traits, tts_traits
 from gateway.agents.base import Agent, ReplyPart, UserTurn
 from media.clock import now
 from media.frame import AudioFrame
@@ -57,6 +58,11 @@ class MeteredTts:
     def voices(self) -> tuple[str, ...]:
         """The voice's own."""
         return self._tts.voices
+
+    @property
+    def traits(self) -> TtsTraits:
+        """The voice's own."""
+        return tts_traits(self._tts)
 
     def speak(self, text: str, options: TtsOptions) -> AsyncIterator[SpeechChunk]:
         """As the voice speaks it."""
@@ -112,6 +118,11 @@ class MeteredAsr:
     def name(self) -> str:
         """What it is called."""
         return self._name
+
+    @property
+    def traits(self) -> AsrTraits:
+        """The recogniser's own."""
+        return asr_traits(self._asr)
 
     def stream(self, options: AsrOptions) -> AsrStream:
         """A stream of the recogniser's. Raises as it does; a refusal is counted."""

@@ -169,6 +169,63 @@ class EngineMetrics:
         self._seconds.labels(kind, engine).observe(seconds)
 
 
+class ApiMetrics:
+    """What the speech APIs were asked, how it went, how much sound passed. Serves `ApiWatch`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._active = Gauge(
+            "offhook_api_active",
+            "Requests and sockets of the speech APIs now",
+            ["api", "kind"],
+            registry=registry,
+        )
+        self._ended = Counter(
+            "offhook_api_requests",
+            "Requests and sockets of the speech APIs, by outcome",
+            ["api", "kind", "outcome"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "offhook_api_seconds",
+            "Duration of requests and sockets of the speech APIs",
+            ["api", "kind"],
+            buckets=_CALL_BUCKETS,
+            registry=registry,
+        )
+        self._sound = Counter(
+            "offhook_api_sound_seconds", "Sound that came in and went out", ["api", "way"], registry=registry
+        )
+        self._characters = Counter(
+            "offhook_api_characters", "Characters that were spoken", ["api"], registry=registry
+        )
+        self._refused = Counter(
+            "offhook_api_refused", "Requests turned away at the door", ["reason"], registry=registry
+        )
+
+    def began(self, api: str, kind: str) -> None:
+        """A request was let in."""
+        self._active.labels(api, kind).inc()
+
+    def ended(self, api: str, kind: str, outcome: str, seconds: float) -> None:
+        """A request that began is over; outcome `ok`, `gone` or an error class's name."""
+        self._active.labels(api, kind).dec()
+        self._ended.labels(api, kind, outcome).inc()
+        self._seconds.labels(api, kind).observe(seconds)
+
+    def heard(self, api: str, seconds: float) -> None:
+        """So much sound came in."""
+        self._sound.labels(api, "in").inc(seconds)
+
+    def said(self, api: str, seconds: float, characters: int) -> None:
+        """So much sound went out, made of so many characters."""
+        self._sound.labels(api, "out").inc(seconds)
+        self._characters.labels(api).inc(characters)
+
+    def turned_away(self, reason: str) -> None:
+        """Somebody was not let in; `reason` comes from a closed list."""
+        self._refused.labels(reason).inc()
+
+
 class Metrics:
     """All metrics of one process, in a registry of the caller's choice or one of their own."""
 
@@ -178,6 +235,7 @@ class Metrics:
         self.turns = TurnMetrics(registry)
         self.calls = CallMetrics(registry)
         self.engines = EngineMetrics(registry)
+        self.api = ApiMetrics(registry)
         self._drops = Counter(
             "offhook_queue_drops",
             "Items dropped because a bounded queue was full",

@@ -50,7 +50,7 @@ FENCES: dict[str, str] = {
     "torch": r"engines/(nemo/(attention\w*|ctc|device|frontend|graphs|heads|load|model|rnnt)"
     r"|coqui\w*/\w+)\.py",
     "nemo": r"engines/nemo/load\.py",
-    "av": r"(gateway/audio/\w+|media/legs/webrtc\w*)\.py",
+    "av": r"(gateway/audio/\w+|gateway/api/core/audio_packed|media/legs/webrtc\w*)\.py",
     "python_multipart": r"gateway/audio/multipart\.py",
     "httpcore": r"gateway/audio/outbound\.py",
     "fastapi": r"(gateway/api/(\w+/)?\w+|license/proxy)\.py",

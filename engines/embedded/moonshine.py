@@ -17,6 +17,7 @@ from engines.embedded.moonshine_model import find_model
 from engines.embedded.moonshine_segment import PieceSettings, Workshop
 from engines.embedded.moonshine_stream import MoonshineStream
 from engines.embedded.moonshine_tokens import HotWords
+from engines.traits import AsrTraits
 
 _RATES = (8000, 16000)
 _WARM_UP_SECONDS = 3
@@ -80,6 +81,11 @@ class MoonshineAsr:
     @property
     def name(self) -> str:
         return "moonshine"
+
+    @property
+    def traits(self) -> AsrTraits:
+        """What requests may ask for."""
+        return AsrTraits(hot_words=self._settings.hot_word_boost > 0)
 
     def stream(self, options: AsrOptions) -> MoonshineStream:
         """See `Asr.stream`. Serves English at 8 and 16 kHz."""

@@ -1,38 +1,48 @@
-"""The HTTP side, version 0: is it alive, would a call work, what is measured, which calls there are."""
+"""The HTTP side: the node itself, its calls, and the rooms of the speech APIs."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from gateway.api import docs, listen_file, models, speak_file
+from gateway.api.deepgram.errors import answer as deepgram_answer
+from gateway.api.deepgram.routes import add_routes as add_deepgram
+from gateway.api.openai.routes import add_routes as add_openai
 from gateway.api.parts import ApiParts
 from gateway.api.settings import ApiSettings
+from gateway.api.smallest import health
+from gateway.api.smallest.routes import add_routes as add_smallest
 from gateway.errors import CallUnknown, GatewayError, verdict
+from gateway.keys.key import Scope
 
 
 def create_api(parts: ApiParts, settings: ApiSettings) -> FastAPI:
     """The application; it holds no state of its own."""
-    # The interactive pages would load scripts from elsewhere, so only the description itself is served.
+    # The framework's own pages load scripts from elsewhere; `docs` serves them from here.
     api = FastAPI(title="Offhook", version=parts.version or "0", docs_url=None, redoc_url=None)
     api.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.allowed_hosts))
     api.add_exception_handler(GatewayError, _answer)
+    docs.add(api)
     _add_node(api, parts)
     _add_calls(api, parts)
+    if parts.speech is not None:
+        models.add(api, parts.speech, deepgram_answer)
+        listen_file.add(api, parts.speech)
+        speak_file.add(api, parts.speech)
+        add_smallest(api, parts.speech)
+        add_deepgram(api, parts.speech)
+        add_openai(api, parts.speech)
     return api
 
 
 def _add_node(api: FastAPI, parts: ApiParts) -> None:
-    @api.get("/health")
-    async def health() -> dict[str, Any]:
-        """Alive: the event loop answers. Says nothing about calls; ask `/ready` for that."""
-        return {"status": "alive", "version": parts.version, "tasks": len(asyncio.all_tasks())}
-
-    @api.get("/ready")
+    @api.get("/ready", tags=["node"], responses={503: {"description": "Some part would not work now"}})
     async def ready() -> JSONResponse:
         """Whether a call would work now: 200, or 503 with the parts that would not and why."""
         checks = await parts.readiness.checks()
@@ -40,20 +50,29 @@ def _add_node(api: FastAPI, parts: ApiParts) -> None:
         body = {"ready": good, "checks": [asdict(check) for check in checks]}
         return JSONResponse(body, status_code=200 if good else 503)
 
-    @api.get("/metrics")
+    @api.get("/metrics", tags=["node"])
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
         """Prometheus metrics."""
         body, content_type = parts.metrics(accept)
         return Response(body, headers={"Content-Type": content_type})
 
+    health.add(api, parts)
+
 
 def _add_calls(api: FastAPI, parts: ApiParts) -> None:
-    @api.get("/calls")
+    needed = [Depends(_key_for_calls(parts))]
+
+    @api.get("/calls", tags=["calls"], dependencies=needed)
     async def calls() -> dict[str, Any]:
         """The calls that are running."""
         return {"calls": list(parts.calls())}
 
-    @api.get("/calls/{call_id}")
+    @api.get(
+        "/calls/{call_id}",
+        tags=["calls"],
+        dependencies=needed,
+        responses={404: {"description": "No such call"}},
+    )
     async def call(call_id: str) -> dict[str, Any]:
         """A running call, or the record of a finished one."""
         for running in parts.calls():
@@ -63,6 +82,14 @@ def _add_calls(api: FastAPI, parts: ApiParts) -> None:
         if finished is None:
             raise CallUnknown("no call of that id is running or recorded")
         return dict(finished)
+
+
+def _key_for_calls(parts: ApiParts) -> Callable[[Request], Awaitable[None]]:
+    async def check(request: Request) -> None:
+        if parts.door is not None:
+            await parts.door.admit(request.headers, request.query_params, Scope.CALLS)
+
+    return check
 
 
 async def _answer(_request: Request, error: Exception) -> JSONResponse:

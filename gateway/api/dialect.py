@@ -44,7 +44,9 @@ def room(parts: SpeechParts, shape: ErrorShape, *, tag: str) -> APIRouter:
                 except ClientDisconnect:
                     raise
                 except Exception as error:
-                    return answered(error, request_id(request), shape)
+                    # Where two APIs claim one address, the request shows whose it is.
+                    chosen: ErrorShape = getattr(request.state, "shape", shape)
+                    return answered(error, request_id(request), chosen)
 
             return told
 
@@ -83,7 +85,7 @@ def plain(error: Exception) -> Exception:
     return error
 
 
-async def admitted(connection: HTTPConnection, parts: SpeechParts, scope: Scope) -> Caller:
+async def admitted(connection: HTTPConnection, parts: SpeechParts, scope: Scope | None) -> Caller:
     """Who asks. Raises as `Door.admit` does."""
     return await parts.door.admit(connection.headers, connection.query_params, scope)
 

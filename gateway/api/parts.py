@@ -10,45 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from gateway.api.core.door import Door
+from gateway.api.core.readiness import Readiness
+from gateway.api.core.speech_parts import SpeechParts
+
 CallView: TypeAlias = Mapping[str, Any]
 """A call as the API tells it; holds at least `call_id`."""
 
-Probe: TypeAlias = Callable[[], Awaitable[None]]
-"""Returns when its part could serve a call now; raises with the reason when not."""
-
 _CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One part's readiness."""
-
-    name: str
-    ok: bool
-    reason: str = ""
-    """Why not, in words an operator can use; "" when ready."""
-
-
-class Readiness:
-    """Asks every part at once whether a call would work now; who does not answer in time is not ready."""
-
-    def __init__(self, probes: Mapping[str, Probe], *, deadline: float) -> None:
-        self._probes = dict(probes)
-        self._deadline = deadline
-
-    async def checks(self) -> Sequence[Check]:
-        """One check per part, in the order in which they were given."""
-        return await asyncio.gather(*(self._check(name, probe) for name, probe in self._probes.items()))
-
-    async def _check(self, name: str, probe: Probe) -> Check:
-        try:
-            async with asyncio.timeout(self._deadline):
-                await probe()
-        except TimeoutError:
-            return Check(name, False, f"no answer within {self._deadline:g} s")
-        except Exception as error:
-            return Check(name, False, str(error) or type(error).__name__)
-        return Check(name, True)
 
 
 class RecordFiles:
@@ -83,3 +52,9 @@ class ApiParts:
     record: Callable[[str], Awaitable[CallView | None]]
     """A finished call's record."""
     version: str = ""
+    started: float = 0.0
+    """Monotonic seconds at which the node started."""
+    door: Door | None = None
+    """Who may see the calls; None: whoever reaches the port."""
+    speech: SpeechParts | None = None
+    """Of the speech APIs; None: this port has none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -19,6 +20,13 @@ log = structlog.get_logger(__name__)
 _START_SECONDS = 5.0
 _STOP_SECONDS = 3.0
 _BACKLOG = 128
+_LONGEST_MESSAGE = 4 * 1024 * 1024
+"""Octets of one WebSocket message; a longer one closes its socket with 1009 (RFC 6455 section 7.4.1)."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """uvicorn takes a handshake that we answered with an HTTP error for one that we forgot."""
+    return "without completing handshake" not in record.getMessage()
 
 
 class _Server(uvicorn.Server):
@@ -41,6 +49,7 @@ class ApiServer:
 
     def __init__(self, api: FastAPI, settings: ApiSettings) -> None:
         self._settings = settings
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = _Server(
             uvicorn.Config(
                 api,
@@ -49,7 +58,10 @@ class ApiServer:
                 lifespan="off",
                 server_header=False,
                 timeout_graceful_shutdown=int(_STOP_SECONDS),
-                limit_concurrency=100,
+                limit_concurrency=settings.connections,
+                # Sound does not shrink, and a compressed bomb would.
+                ws_per_message_deflate=False,
+                ws_max_size=_LONGEST_MESSAGE,
             )
         )
         self._task: asyncio.Task[None] | None = None

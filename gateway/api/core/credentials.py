@@ -40,7 +40,7 @@ def _authorization(written: str) -> str:
     scheme, _, rest = written.partition(" ")
     if scheme.lower() == "basic":
         return _basic(rest.strip())
-    return rest.strip() if rest and scheme.lower() in _SCHEMES else written
+    return rest.strip() if scheme.lower() in _SCHEMES else written
 
 
 def _basic(encoded: str) -> str:

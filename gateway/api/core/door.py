@@ -97,14 +97,19 @@ class Door:
         """Requests and sockets inside."""
         return self._taken
 
-    async def admit(self, headers: Mapping[str, str], query: Mapping[str, str], scope: Scope) -> Caller:
-        """Who asks. Raises `KeyRefused`, `ScopeRefused`, `LimitReached` or `Draining`."""
+    async def admit(
+        self, headers: Mapping[str, str], query: Mapping[str, str], scope: Scope | None
+    ) -> Caller:
+        """Who asks; without a scope any key is good.
+
+        Raises `KeyRefused`, `ScopeRefused`, `LimitReached` or `Draining`.
+        """
         if self.draining:
             raise self._turned_away("draining", Draining("the node is shutting down", retry_after=5))
         if self._keyring is None:
             return NOBODY
         key = self._known(presented(headers, query))
-        if scope not in key.scopes:
+        if scope is not None and scope not in key.scopes:
             told = f"this key may not be used to {scope}; its scopes: {', '.join(sorted(key.scopes))}"
             raise self._turned_away("scope", ScopeRefused(told))
         if key.per_minute:

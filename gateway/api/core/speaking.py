@@ -54,7 +54,7 @@ async def spoken(
             _one(tts, text, replace(options, ahead=options.ahead + before), limits)
         ) as chunks:
             async for chunk in chunks:
-                words = tuple(_later(word, before) for word in chunk.words)
+                words = tuple(later(word, before) for word in chunk.words)
                 size = samples(limits.piece_seconds, options.sample_rate)
                 for place in range(0, len(chunk.pcm), size):
                     yield SpeechChunk(chunk.pcm[place : place + size], () if place else words)
@@ -80,5 +80,6 @@ async def _one(
             await chunks.aclose()
 
 
-def _later(word: Word, seconds: float) -> Word:
+def later(word: Word, seconds: float) -> Word:
+    """The word, so much later."""
     return Word(word.text, word.start + seconds, word.end + seconds, word.confidence)

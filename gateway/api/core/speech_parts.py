@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,8 +11,10 @@ from engines.base import Asr, Tts
 from engines.traits import AsrTraits, TtsTraits, asr_traits, tts_traits
 from gateway.api.core.door import Door
 from gateway.api.core.listening import ListenLimits
+from gateway.api.core.readiness import Readiness
 from gateway.api.core.speaking import SpeakLimits
 from gateway.api.core.voice_bench import VoiceBench
+from gateway.api.core.watch import ApiWatch, NoWatch
 from gateway.batch.recordings import Recordings
 from media.segmenter import SegmenterSettings
 
@@ -22,10 +25,6 @@ class SpeechLimits:
 
     places: int = 256
     """1 to 100,000: requests and sockets served at once; the next is refused with 429."""
-    body_bytes: int = 100 * 1024 * 1024
-    """1 KiB to 16 GiB: the largest recording taken."""
-    recording_seconds: float = 7200.0
-    """1 to 86,400: the longest recording taken."""
     text_bytes: int = 2 * 1024 * 1024
     """1 KiB to 64 MiB: the largest body that is not a recording."""
     text_chars: int = 5000
@@ -42,8 +41,6 @@ class SpeechLimits:
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
             "places": (1, 100_000),
-            "body_bytes": (1024, 16 * 2**30),
-            "recording_seconds": (1, 86_400),
             "text_bytes": (1024, 64 * 2**20),
             "text_chars": (1, 100_000),
             "unread_seconds": (0.05, 600),
@@ -73,6 +70,11 @@ class SpeechParts:
     language: str = "en-US"
     """For clients that name none."""
     version: str = "0"
+    watch: ApiWatch = field(default_factory=NoWatch)
+    active: Counter[str] = field(default_factory=Counter)
+    """Requests and sockets inside, by kind: `listen_live`, `listen`, `speak_live`, `speak`."""
+    readiness: Readiness = field(default_factory=lambda: Readiness({}, deadline=2.0))
+    """Of `asr`, `tts` and, where they are in use, `license` and `redis`."""
 
     @property
     def hears(self) -> AsrTraits:

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from gateway.api.app import create_api
-from gateway.api.parts import ApiParts, Readiness, RecordFiles
+from gateway.api.core.readiness import Readiness
+from gateway.api.parts import ApiParts, RecordFiles
 from gateway.api.server import ApiServer
 from gateway.api.settings import ApiSettings
 from gateway.errors import PortTaken
@@ -35,7 +36,7 @@ def test_it_serves_until_closed_and_leaves_nothing_behind() -> None:
         await running.start()
         assert signal.getsignal(signal.SIGTERM) is before
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client:
-            assert (await client.get("/health")).json()["status"] == "alive"
+            assert (await client.get("/health")).json()["status"] == "healthy"
             assert (await client.get("/ready")).status_code == 200
         await running.aclose()
         await running.aclose()

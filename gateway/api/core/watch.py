@@ -1,0 +1,38 @@
+"""What the speech API tells whoever measures it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class ApiWatch(Protocol):
+    """Hears of every request. Every method returns at once and never raises; labels are closed lists."""
+
+    def began(self, api: str, kind: str) -> None:
+        """A request was let in; kind: `listen_live`, `listen`, `speak_live`, `speak`."""
+
+    def ended(self, api: str, kind: str, outcome: str, seconds: float) -> None:
+        """It is over; outcome: `ok`, `gone` (the client left) or an error class's name."""
+
+    def heard(self, api: str, seconds: float) -> None:
+        """So much sound came in."""
+
+    def said(self, api: str, seconds: float, characters: int) -> None:
+        """So much sound went out, made of so many characters."""
+
+    def turned_away(self, reason: str) -> None:
+        """Somebody was not let in."""
+
+
+class NoWatch:
+    """Serves `ApiWatch` where nobody looks."""
+
+    def began(self, api: str, kind: str) -> None: ...
+
+    def ended(self, api: str, kind: str, outcome: str, seconds: float) -> None: ...
+
+    def heard(self, api: str, seconds: float) -> None: ...
+
+    def said(self, api: str, seconds: float, characters: int) -> None: ...
+
+    def turned_away(self, reason: str) -> None: ...

@@ -1,0 +1,40 @@
+"""Counts and times of the API's requests, for whoever measures it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.websockets import WebSocketDisconnect
+
+from gateway.api.core.speech_parts import SpeechParts
+from gateway.api.live_socket import Outcome
+from media.clock import now
+
+
+@dataclass(slots=True)
+class Meter:
+    """What a request says of its own end."""
+
+    outcome: Outcome = Outcome.CLOSED
+
+
+@asynccontextmanager
+async def metered(parts: SpeechParts, api: str, kind: str) -> AsyncIterator[Meter]:
+    """Counts the request while it is inside, and tells its begin and end."""
+    meter, began = Meter(), now()
+    told = "gone"
+    parts.watch.began(api, kind)
+    parts.active[kind] += 1
+    try:
+        yield meter
+        told = "ok" if meter.outcome is Outcome.CLOSED else "gone"
+    except WebSocketDisconnect:
+        raise
+    except Exception as error:
+        told = type(error).__name__
+        raise
+    finally:
+        parts.active[kind] -= 1
+        parts.watch.ended(api, kind, told, now() - began)

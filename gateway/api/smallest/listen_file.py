@@ -1,0 +1,102 @@
+"""POST `/waves/v1/stt/`: a recording, by body or by address, to words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from gateway.api.connected import NOBODY, HungUp, while_connected
+from gateway.api.core.plain_text import bare
+from gateway.api.core.speech_parts import SpeechParts
+from gateway.api.dialect import read_body, read_json, request_id, room, served
+from gateway.api.metering import metered
+from gateway.api.smallest.errors import DESCRIBED, waves
+from gateway.api.smallest.listen_live import words_of
+from gateway.api.smallest.query import HONOURED, REFUSED, REPORTED, PulseQuery, read_pulse
+from gateway.audio.spool import Spool
+from gateway.batch.recordings import FileHeard, RecordingAsk
+from gateway.errors import AudioUnfit, ParameterMissing
+from gateway.keys.key import Scope
+from media.clock import now
+
+_DESCRIBED: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+        for name in (*HONOURED, *REFUSED, *REPORTED)
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {
+                "schema": {"type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"]}
+            },
+        },
+    },
+}
+
+
+def add(api: FastAPI, parts: SpeechParts) -> None:
+    """The address, its form without a slash, and the older one."""
+    router = room(parts, waves, tag="smallest")
+
+    @router.post("/waves/v1/stt/", openapi_extra=_DESCRIBED, responses=DESCRIBED)
+    @router.post("/waves/v1/stt", include_in_schema=False)
+    @router.post("/waves/v1/pulse/get_text", openapi_extra=_DESCRIBED, responses=DESCRIBED)
+    async def stt(request: Request) -> Response:
+        """The words of a recording."""
+        async with served(request, parts, Scope.LISTEN), metered(parts, "smallest", "listen"):
+            query = read_pulse(request.query_params, parts.hears, parts.language, live=False)
+            async with parts.recordings.files.spool() as spool:
+                await _fill(request, parts, spool)
+                began = now()
+                ask = RecordingAsk(query.language, segmenter=parts.segmenter)
+                try:
+                    found = await while_connected(request, parts.recordings.recognise(parts, spool.path, ask))
+                except HungUp:
+                    return Response(status_code=NOBODY)
+                parts.watch.heard("smallest", found.seconds)
+                return JSONResponse(_answer(found, query, spool, request_id(request), now() - began))
+
+    api.include_router(router)
+
+
+async def _fill(request: Request, parts: SpeechParts, spool: Spool) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        await parts.recordings.files.take(request.stream(), spool)
+    else:
+        url = read_json(await read_body(request, parts.limits.text_bytes)).get("url")
+        if not isinstance(url, str) or not url:
+            raise ParameterMissing("the recording's address is needed", field="url")
+        await parts.recordings.files.take_url(url, spool)
+    if not spool.size:
+        raise AudioUnfit("the body holds no audio")
+
+
+def _answer(found: FileHeard, query: PulseQuery, spool: Spool, named: str, seconds: float) -> dict[str, Any]:
+    heard = found.channels[0]
+    body: dict[str, Any] = {
+        "status": "success",
+        "transcription": heard.text if query.punctuate else bare(heard.text),
+        "language": query.language,
+        "metadata": {
+            "duration": round(found.seconds, 3),
+            "processing_time_ms": round(seconds * 1000),
+            "rtfx": round(found.seconds / max(seconds, 1e-3), 1),
+            "num_chunks": len(heard.utterances),
+            "filename": "",
+            "fileSize": spool.size,
+        },
+        "request_id": named,
+        **query.body(),
+    }
+    if query.words:
+        body["words"] = words_of(heard.words)
+        body["utterances"] = [
+            {"text": one.text, "start": round(one.start, 3), "end": round(one.end, 3)}
+            for one in heard.utterances
+        ]
+    return body

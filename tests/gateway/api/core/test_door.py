@@ -1,0 +1,117 @@
+"""Who is let in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.api.core.door import Door, MemoryRates
+from gateway.errors import Draining, KeyRefused, LimitReached, ScopeRefused
+from gateway.keys.key import Scope
+from gateway.keys.keyring import Keyring
+from tests.fakes.speech_api import NOW, key_of
+
+
+class Times:
+    """Clocks that stand where they are put."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.counted: Counter[str] = Counter()
+
+    def door(self, keyring: Keyring | None, places: int = 10) -> Door:
+        return Door(
+            keyring,
+            MemoryRates(lambda: self.now),
+            lambda: NOW + timedelta(seconds=self.now),
+            places=places,
+            counted=lambda reason: self.counted.update([reason]),
+        )
+
+
+def admit(door: Door, key: str, scope: Scope | None = Scope.LISTEN) -> str:
+    return asyncio.run(door.admit({"authorization": f"Token {key}"}, {}, scope)).key_id
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Keyring:
+    return Keyring(tmp_path / "keys.json")
+
+
+def test_without_a_keyring_everybody_is_let_in() -> None:
+    assert admit(Times().door(None), "whatever") == ""
+
+
+def test_a_good_key_opens_and_a_wrong_one_does_not(keyring: Keyring) -> None:
+    times = Times()
+    key, door = key_of(keyring), times.door(keyring)
+    assert admit(door, key) in key
+    for wrong in ("", "x", key[:-1], key[:-1] + ("a" if key[-1] != "a" else "b"), key.upper()):
+        with pytest.raises(KeyRefused):
+            admit(door, wrong)
+    assert times.counted == {"no_key": 1, "wrong_key": 4}
+
+
+def test_a_revoked_key_is_refused_from_the_next_request_on(keyring: Keyring) -> None:
+    key, door = key_of(keyring), Times().door(keyring)
+    key_id = admit(door, key)
+    Keyring(keyring._path).revoke(key_id, NOW)
+    with pytest.raises(KeyRefused, match="revoked"):
+        admit(door, key)
+
+
+def test_a_key_runs_out(keyring: Keyring) -> None:
+    times = Times()
+    key, door = key_of(keyring, expires=NOW + timedelta(seconds=60)), times.door(keyring)
+    assert admit(door, key)
+    times.now = 60.0
+    with pytest.raises(KeyRefused, match="expired"):
+        admit(door, key)
+
+
+def test_a_scope_is_held(keyring: Keyring) -> None:
+    key, door = key_of(keyring, [Scope.SPEAK]), Times().door(keyring)
+    assert admit(door, key, Scope.SPEAK) and admit(door, key, None)
+    with pytest.raises(ScopeRefused, match="its scopes: speak"):
+        admit(door, key, Scope.LISTEN)
+
+
+def test_a_rate_is_held_and_told_when_to_come_again(keyring: Keyring) -> None:
+    times = Times()
+    key, door = key_of(keyring, per_minute=3), times.door(keyring)
+    for _ in range(3):
+        admit(door, key)
+    with pytest.raises(LimitReached) as refused:
+        admit(door, key)
+    times.now += refused.value.retry_after
+    assert admit(door, key)
+
+
+def test_places_are_counted_by_key_and_for_all(keyring: Keyring) -> None:
+    key, other = key_of(keyring, at_once=1), key_of(keyring)
+    door = Times().door(keyring, places=2)
+
+    def caller(text: str):  # type: ignore[no-untyped-def]
+        return asyncio.run(door.admit({"authorization": text}, {}, Scope.LISTEN))
+
+    with door.place(caller(key)):
+        with pytest.raises(LimitReached, match="1 requests at once"), door.place(caller(key)):
+            pass
+        with door.place(caller(other)):
+            assert door.taken == 2
+            with pytest.raises(LimitReached, match="all 2 places"), door.place(caller(other)):
+                pass
+    assert door.taken == 0
+    with door.place(caller(key)):
+        pass
+
+
+def test_a_node_that_drains_lets_nobody_in() -> None:
+    door = Times().door(None)
+    door.draining = True
+    with pytest.raises(Draining):
+        admit(door, "")
