@@ -72,15 +72,20 @@ class EngineThread:
         self._loaded = threading.Event()
 
     def start(self) -> None:
-        """Begin to load. Idempotent."""
-        if self._thread is None:
+        """Begin to load, or once more where that failed. Idempotent."""
+        with self._changed:
+            failed = self._loaded.is_set() and self._stepper is None
+            if self._closed or (self._thread is not None and not failed):
+                return
+            self._loaded.clear()
+            self._error = None
             self._thread = threading.Thread(target=self._run, name="nemo", daemon=True)
             self._thread.start()
 
     def wait_loaded(self) -> Stepper:
-        """Block until the model is there. Raises `EngineError` with the reason when it cannot be."""
+        """Block until the model is there. Raises `EngineError` with the reason when it is not, or no more."""
         self._loaded.wait()
-        if self._stepper is None:
+        if self._stepper is None or self._error is not None:
             raise self._error or EngineFailed("the model's thread has ended")
         return self._stepper
 
@@ -116,6 +121,8 @@ class EngineThread:
         """Stop after the running step and give the model back. Blocks. Idempotent."""
         with self._changed:
             self._closed = True
+            if self._thread is None:
+                self._loaded.set()
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()

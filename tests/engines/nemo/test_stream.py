@@ -220,6 +220,8 @@ def test_a_device_that_fails_every_step_is_given_up() -> None:
             await stream.aclose()
         with pytest.raises(EngineBusy, match="out of order"):
             asr.stream(AsrOptions(sample_rate=RATE))
+        with pytest.raises(EngineFailed, match="in a row"):
+            await asr.warm_up()  # as whoever asks whether it is well again
 
     run(work)
 
@@ -297,16 +299,26 @@ def test_what_the_model_was_not_trained_for_is_refused() -> None:
     run(work)
 
 
-def test_a_model_that_cannot_be_loaded_says_why() -> None:
-    def broken() -> ScriptedStepper:
-        raise ValueError("no such weights")
+def test_a_model_that_cannot_be_loaded_says_why_and_may_be_tried_again() -> None:
+    tries = 0
+
+    def second_time() -> ScriptedStepper:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ValueError("no such weights")
+        return ScriptedStepper()
 
     async def main() -> None:
-        thread = EngineThread(broken, NemoSettings())
+        thread = EngineThread(second_time, NemoSettings())
         thread.start()
         with pytest.raises(EngineFailed, match="no such weights"):
             await asyncio.to_thread(thread.wait_loaded)
+        thread.start()
+        assert (await asyncio.to_thread(thread.wait_loaded)).slots == 4
+        thread.start()
         await asyncio.to_thread(thread.close)
+        assert tries == 2
 
     asyncio.run(main())
 
