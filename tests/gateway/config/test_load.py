@@ -351,3 +351,8 @@ def test_a_worker_takes_its_model_from_model_url() -> None:
     assert load(None, environ) == load(None, {})
     with pytest.raises(ConfigError, match=r'MODEL_URL.*"model"'):
         load(None, environ, "asr")
+    environ |= {"OFFHOOK_ASR__ENGINE": "nemo", "MODEL_SHA256": "ab" * 32}
+    settings = load(None, environ, "asr").asr.settings
+    assert (settings.model, settings.sha256) == (environ["MODEL_URL"], "ab" * 32)
+    environ["OFFHOOK_ASR__SETTINGS__MODEL"] = "/models/other.nemo"
+    assert load(None, environ, "asr").asr.settings.model == "/models/other.nemo"
