@@ -52,6 +52,8 @@ ASR: dict[str, Entry] = {
 """Recognisers."""
 
 TTS: dict[str, Entry] = {
+    "coqui_vits": Entry("engines.coqui.vits", "CoquiVitsTts", "CoquiVitsSettings", _GPU, models=True),
+    "coqui_xtts": Entry("engines.coqui.xtts", "CoquiXttsTts", "CoquiXttsSettings", _GPU, models=True),
     "hibari": Entry(
         "engines.embedded.hibari",
         "HibariTts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -39,3 +40,9 @@ def tts_traits(engine: object) -> TtsTraits:
     """What the voice says of itself, or what every voice can do."""
     found = getattr(engine, "traits", None)
     return found if isinstance(found, TtsTraits) else TtsTraits()
+
+
+def facts_of(engine: object) -> dict[str, str]:
+    """What the engine's attribute `facts` tells operators, such as its model and the model's licence."""
+    found = getattr(engine, "facts", None)
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, Mapping) else {}

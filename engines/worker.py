@@ -28,6 +28,7 @@ from engines.riva.door import Door
 from engines.riva.endpointing import LevelJudge, VoiceJudge
 from engines.riva.server import PortTaken, RivaServer
 from engines.riva.tts_service import TtsService
+from engines.traits import facts_of
 from engines.worker_http import HttpServer, Page
 from engines.worker_metrics import WorkerMetrics
 from engines.worker_settings import AsrWorkerSettings, TtsWorkerSettings, WorkerSettings
@@ -142,6 +143,7 @@ class Worker:
             raise WorkerFailed(f"{engine.name} does not run: {error}") from error
         if callable(stats := getattr(engine, "stats", None)):
             self.metrics.watch_engine(stats)
+        self.metrics.tell_engine(engine.name, facts_of(engine))
         return engine
 
     def ready(self) -> None:
@@ -149,7 +151,7 @@ class Worker:
         self._enter(State.READY)
         if self._grpc is not None:
             self._grpc.ready(True)
-        log.info("worker ready", engine=self._engine.name if self._engine else "")
+        log.info("worker ready", engine=self._engine.name if self._engine else "", **facts_of(self._engine))
 
     def give_up(self) -> None:
         """Load no further."""
@@ -199,6 +201,7 @@ class Worker:
             "state": self.state.value,
             "detail": self._detail,
             "engine": self._engine.name if self._engine else None,
+            "facts": facts_of(self._engine),
             "running": self.door.taken,
             "places": self._settings.limits.streams,
         }

@@ -82,6 +82,12 @@ class WorkerMetrics:
         """Show what the engine counts itself."""
         self._registry.register(_EngineStats(stats))
 
+    def tell_engine(self, name: str, facts: Mapping[str, str]) -> None:
+        """Which engine it is and what is known of it, as labels of a gauge that is always 1."""
+        labels = {key: value for key, value in facts.items() if key.isidentifier() and key != "engine"}
+        info = Gauge("offhook_worker_engine_info", "The engine", ["engine", *labels], registry=self._registry)
+        info.labels(name, *labels.values()).set(1)
+
     def render(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -48,7 +48,10 @@ FENCES: dict[str, str] = {
     "hibari": r"engines/embedded/\w+\.py",
     "webrtcvad": r"media/vad\w*\.py",
     "torch": r"engines/(nemo/(attention\w*|ctc|device|frontend|graphs|heads|load|model|rnnt)"
-    r"|coqui\w*/\w+)\.py",
+    r"|coqui/(vits_model|weights|xtts_(model|rows|voices)))\.py",
+    "TTS": r"engines/coqui/(vits|xtts)_model\.py",
+    "transformers": r"engines/coqui/xtts_rows\.py",
+    "soundfile": r"engines/coqui/xtts_voices\.py",
     "nemo": r"engines/nemo/load\.py",
     "av": r"(gateway/audio/\w+|gateway/api/core/audio_packed|media/legs/webrtc\w*)\.py",
     "python_multipart": r"gateway/audio/multipart\.py",

@@ -21,10 +21,10 @@ from engines.base import (
     Word,
 )
 from engines.embedded.hibari_model import SAMPLE_RATE, VOICE, HibariModel, Speech
-from engines.embedded.hibari_plan import Stretch, plan
 from engines.embedded.hibari_pool import SynthesisPool
 from engines.loudness import faded, levelled, speech_bounds, to_pcm
 from engines.text import SpokenWord
+from engines.text.stretches import Stretch, plan
 from media.clock import now
 from media.frame import samples
 from media.resample import resample

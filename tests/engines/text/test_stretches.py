@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.embedded.hibari_plan import plan
+from engines.text.stretches import as_written, plan
 
 LONG = (
     "Thank you for calling Acme support, we are glad to help you with your order today, "
@@ -35,6 +35,14 @@ def test_a_long_first_sentence_is_cut_at_its_first_clause_and_a_later_one_is_not
 
 def test_nothing_to_say_is_no_stretch() -> None:
     assert plan("") == plan(" 😀 ") == plan("---\n***") == []
+
+
+def test_other_languages_keep_their_letters_and_a_shorter_limit() -> None:
+    text = "Grüße aus München, der Zug fährt um 6 Uhr ab. " * 3
+    stretches = plan(text, as_written, 40)
+    assert " ".join(w.written for s in stretches for w in s.words) == " ".join(text.split())
+    assert all(len(s.text) <= 42 for s in stretches)
+    assert plan("— … !", as_written) == []
 
 
 @settings(max_examples=80, deadline=None)
