@@ -63,6 +63,7 @@ FENCES: dict[str, str] = {
     "grpc_health": r"engines/riva/wire\.py",
     "grpc_reflection": r"engines/riva/wire\.py",
     "riva": r"engines/riva/wire\.py",
+    "cryptography": r"engines/models/minisign\.py",
     "openai": r"gateway/agents/\w+\.py",
     "redis": r"(engines/(redis_client|fleet_announce)|gateway/store/\w+)\.py",
     "fakeredis": r"gateway/store/\w+\.py",

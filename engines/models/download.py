@@ -183,3 +183,15 @@ def disk_told(path: Path) -> Iterator[None]:
                 f"{path.parent}: the disk is full; free some (`offhook models rm`), or set models.folder"
             ) from None
         raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def fetch_text(remote: Remote, settings: ModelSettings, outside: Outside, most: int) -> str:
+    """A small text from elsewhere, in one try. Raises `ModelError`."""
+    with closing(Transfer(remote, settings, outside.clock, outside.wall)) as transfer:
+        with transfer.part(0, "") as part:
+            octets = b""
+            for chunk in part.chunks:
+                octets += chunk
+                if len(octets) > most:
+                    raise ModelError(f"{remote.shown}: is larger than {most} octets")
+    return octets.decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from engines.models.digest import is_digest
 
 GB = 1_000_000_000
+_KEY = re.compile(r"RW[A-Za-z0-9+/]{54}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class ModelSettings:
     """Above 0: a larger model is refused, as it comes and as it is unpacked."""
     pins: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 (64 hexadecimal digits) by name or address of a model, where none is given with it."""
+    signer: str = ""
+    """Public key (minisign, one line) whose signature, `<address>.minisig`, stands for a missing SHA-256."""
     s3_endpoint: str = ""
     """https address of the storage that s3://bucket/key means; the bucket goes into the path."""
     s3_region: str = "us-east-1"
@@ -69,6 +73,10 @@ class ModelSettings:
                 raise ValueError(
                     f"pins: that of {name} must be 64 hexadecimal digits, as sha256sum prints them"
                 )
+        if self.signer and not _KEY.fullmatch(self.signer):
+            raise ValueError(
+                "signer: give the line that `minisign -G` prints, 56 characters beginning with RW"
+            )
         if self.s3_endpoint and not _is_server(self.s3_endpoint):
             raise ValueError("s3_endpoint: give an address such as https://s3.eu-central-1.amazonaws.com")
         if bool(self.s3_access_key) != bool(self.s3_secret_key):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from engines.models.base import ModelError
@@ -26,13 +27,22 @@ class Remote:
     url: str = field(repr=False)
     """With whatever the operator wrote, perhaps a signature in its query."""
     sha256: str
-    """Lower case."""
+    """Lower case; empty where a signature stands for it."""
     s3: bool = False
+    signer: str = ""
+    """Public key of whoever must have signed it."""
 
     @property
     def key(self) -> str:
-        """Name of its place in the cache: whoever holds the same content shares it."""
-        return self.sha256
+        """Name of its place in the cache: the content's digest, else one of who signed what."""
+        return self.sha256 or hashlib.sha256(f"{self.signer}\n{self.shown}".encode()).hexdigest()
+
+    @property
+    def signature(self) -> Remote:
+        """Where its signature lies: beside it."""
+        parts = urlsplit(self.url)
+        beside = parts._replace(path=f"{parts.path}.minisig")
+        return replace(self, shown=f"{self.shown}.minisig", url=urlunsplit(beside))
 
     @property
     def file_name(self) -> str:
@@ -54,10 +64,13 @@ def resolve(source: str, sha256: str, settings: ModelSettings, known: Mapping[st
         names = ", ".join(sorted(known))
         raise ModelError(f"no model is called {source!r}; give a path, an address, or one of: {names}")
     sha256 = sha256 or settings.pins.get(source, "") or settings.pins.get(shown, "")
+    if not sha256 and settings.signer:
+        return Remote(shown, url, "", source.startswith("s3://"), settings.signer)
     if not sha256:
         raise ModelError(
             f"{shown}: what comes from elsewhere needs its sha256: take it from the publisher, or run "
-            "sha256sum on a copy that you trust; give it as --sha256, beside the model, or in models.pins"
+            "sha256sum on a copy that you trust; give it as --sha256, beside the model, or in models.pins. "
+            "Or set models.signer to the key of whoever signs the models with minisign"
         )
     if not is_digest(sha256):
         raise ModelError(f"{shown}: sha256 must be 64 hexadecimal digits, as sha256sum prints them")

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from engines.models.catalogue import KNOWN, Known
 from engines.models.claim import Claim
 from engines.models.content import check_content
 from engines.models.digest import digest_of
-from engines.models.download import LOOK_EVERY, PartFile, check_room, disk_told, download
+from engines.models.download import LOOK_EVERY, PartFile, check_room, disk_told, download, fetch_text
 from engines.models.local import checked, local_path
 from engines.models.machine import need_memory
 from engines.models.outside import Outside
@@ -196,40 +196,54 @@ class ModelStore:
         part = PartFile(self._shelf.part(remote.key))
         began = outside.clock()
         pieced = download(remote, part, self._settings, outside, self._watch)
-        if not self._is_right(remote, part) and pieced:
+        wrong = self._wrong(remote, part, outside)
+        if wrong is not None and pieced:
             # Put together from two versions, perhaps: once more, from the beginning.
             log.warning("the pieces do not fit", source=remote.shown)
-            part.discard()
             download(remote, part, self._settings, outside, self._watch)
-            self._is_right(remote, part)
-        if not part.size:
-            raise ModelUnfit(
-                f"{remote.shown}: its content is not that of the given sha256 ({remote.sha256}); "
-                "check both with the publisher"
-            )
+            wrong = self._wrong(remote, part, outside)
+        if wrong is not None:
+            raise wrong
         with disk_told(part.path):
             entry = self._publish(remote, part)
         seconds = round(outside.clock() - began, 1)
         log.info("a model came", source=remote.shown, octets=entry.about.size, seconds=seconds)
         self._evict(entry.key)
 
-    def _is_right(self, remote: Remote, part: PartFile) -> bool:
-        """Whether the digest fits; what does not is thrown away."""
-        total, done, digest = part.size, 0, hashlib.sha256()
-        with part.path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-                done += len(chunk)
-                self._watch(Progress("checking", done, total))
-        right = digest.hexdigest() == remote.sha256
-        if not right:
+    def _wrong(self, remote: Remote, part: PartFile, outside: Outside) -> ModelUnfit | None:
+        """What is wrong with the file, if anything; then it is thrown away."""
+        total = part.size
+
+        def seen(done: int) -> None:
+            self._watch(Progress("checking", done, total))
+
+        try:
+            if remote.sha256:
+                _check_digest(part.path, remote, seen)
+            else:
+                self._check_signature(part.path, remote, outside, seen)
+        except ModelUnfit as error:
             part.discard()
-        return right
+            return error
+        return None
+
+    def _check_signature(
+        self, path: Path, remote: Remote, outside: Outside, seen: Callable[[int], None]
+    ) -> None:
+        try:
+            from engines.models import minisign
+        except ImportError:
+            raise ModelError(
+                "models.signer: needs the package cryptography: pip install cryptography"
+            ) from None
+        text = fetch_text(remote.signature, self._settings, outside, minisign.LONGEST)
+        minisign.check(path, text, minisign.read_key(remote.signer), remote.shown, seen)
 
     def _publish(self, remote: Remote, part: PartFile) -> Entry:
         staged = self._shelf.staging(remote.key)
         content, came = staged / "content", staged / remote.file_name
         content.mkdir()
+        sha256 = remote.sha256 or digest_of(part.path)
         os.replace(part.path, came)
         part.discard()
         try:
@@ -247,7 +261,7 @@ class ModelStore:
             for path in sorted(content.rglob("*"))
             if path.is_file()
         }
-        about = About(remote.shown, remote.sha256, _size(content), files)
+        about = About(remote.shown, sha256, _size(content), files)
         return self._shelf.publish(remote.key, staged, about)
 
     def _looking(self, folder: Path) -> Watch:
@@ -282,6 +296,21 @@ class ModelStore:
             path = self._shelf.part(key)
             if path.stat().st_mtime < oldest and self._shelf.entry(key) is None:
                 self._shelf.remove(key)
+
+
+def _check_digest(path: Path, remote: Remote, seen: Callable[[int], None]) -> None:
+    """Raises `ModelUnfit`."""
+    done, digest = 0, hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            seen(done)
+    if digest.hexdigest() != remote.sha256:
+        raise ModelUnfit(
+            f"{remote.shown}: its content is not that of the given sha256 ({remote.sha256}); "
+            "check both with the publisher"
+        )
 
 
 def _folder(settings: ModelSettings) -> Path:
