@@ -44,6 +44,11 @@ _FIXED_UNITS = {
     "bps": ("bit per second", "bits per second"), "kbps": ("kilobit per second", "kilobits per second"),
     "Mbps": ("megabit per second", "megabits per second"),
     "Gbps": ("gigabit per second", "gigabits per second"),
+    "kbit/s": ("kilobit per second", "kilobits per second"),
+    "Mbit/s": ("megabit per second", "megabits per second"),
+    "Gbit/s": ("gigabit per second", "gigabits per second"),
+    "MB/s": ("megabyte per second", "megabytes per second"),
+    "GB/s": ("gigabyte per second", "gigabytes per second"),
     "sq ft": ("square foot", "square feet"), "m²": ("square meter", "square meters"),
     "km²": ("square kilometer", "square kilometers"), "cm²": ("square centimeter", "square centimeters"),
     "m³": ("cubic meter", "cubic meters"), "¢": ("cent", "cents"),
@@ -88,6 +93,12 @@ def _measure(match: re.Match[str]) -> str:
     return f"{sign}{number(match[1])} {one if is_one(match[1]) else many}"
 
 
+def _continental_measure(match: re.Match[str]) -> str:
+    """ "2,5 kg": a comma between a number and its unit's decimals separates no thousands."""
+    unit = "percent" if match[2] == "%" else _ALL_UNITS[match[2]][1]
+    return f"{number(match[1].replace(',', '.'))} {unit}"
+
+
 def _feet_and_inches(match: re.Match[str]) -> str:
     feet, inches = match[1], match[2]
     high = f"{number(feet)} {'foot' if is_one(feet) else 'feet'}"
@@ -125,14 +136,17 @@ MONEY: tuple[Rule, ...] = (
     rule(rf"{_MINUS}((?:US)?\$|[€£¥₹])[ ]?{_MONEY}{_MAGNITUDE}", _money(1, 2)),
     rule(rf"\b({_CODES})[ ]?{_MONEY}{_MAGNITUDE}", _money(1, 2)),
     rule(rf"(?<![\w.,]){_MONEY}{_MAGNITUDE}[ ]?([$€£¥₹]|(?:{_CODES})\b)", _money(4, 1)),
+    rule(r"(?<![\w.,-])(\d{1,3}(?:[ ]000)+)(?![ ]?[\w,]?\d|\.\d)", lambda m: number(m[1])),
     rule(rf"(?<=[\w$€£%])[ ]?/[ ]?({_PER})\b", lambda m: f" per {_PER_NAMES.get(m[1], m[1])}"),
 )
 """Amounts of money; these claim before telephone numbers and codes."""
 
 MEASURES: tuple[Rule, ...] = (
-    rule(r"(?<![\w.,-])(\d{1,3}(?:[ ]000)+)(?![ ]?[\w,]?\d|\.\d)", lambda m: number(m[1])),
     rule(r"(?<![\w.,])(\d{1,3}(?:,000)+)s\b", lambda m: number(m[1]).removeprefix("one ") + "s"),
     rule(rf"{_MINUS}(?<![\w.])({NUMBER})[ ]?%", lambda m: f"{_signed(m)} percent"),
+    rule(rf"(?<![\w.,])(\d{{1,3}},\d{{1,2}})[ ]?({_UNIT}|%)(?!\w)", _continental_measure),
+    rule(r"(?<![\w.,])(0,\d{1,3})(?![\w,]|\.\d)", lambda m: number(m[1].replace(",", "."))),
+    rule(r"(?<![\w.])(\d{1,4})[x×](\d{1,4})(?!\w)", lambda m: f"{number(m[1])} by {number(m[2])}"),
     rule(r"(?<![\w.,])(\d{1,2})[ ]?ft\.?[ ](\d{1,2})[ ]?in\b\.?", _feet_and_inches),
     rule(rf"{_MINUS}(?<![\w.])({NUMBER})[ ]?({_UNIT})(?![\w²³])", _measure),
     rule(r"(?<![\w.,])(\d)'[ ]?(\d\d?)(?:\"|'')?(?!\w)", lambda m: f"{number(m[1])} foot {number(m[2])}"),

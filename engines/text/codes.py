@@ -137,7 +137,8 @@ PHONES: tuple[Rule, ...] = (
     rule(r"(?<![\w.+-])\d{3}-\d{4}(?![\w-])", _phone),
     rule(r"(?<![\w.,-])\(?0\d{1,4}\)?[ /-]\d{2,}(?:[ -]?\d{2,}){0,4}(?![\w-])", _phone),
     rule(r"(?<![\w.,-])\d{4}(?:[ -]\d{4}){2,4}(?![\w-])", _phone),
-    rule(r"(?<=[\d ,;])(?:x|ext\.?|extension)[ ]?(\d{1,6})\b", _extension, flags=re.IGNORECASE),
+    rule(r"(?<![\w.,+-])\d{3}[ ]\d{4}(?![\w-]|[ ,.]\d)", _phone),
+    rule(r"(?:(?<=[ ,;])|(?<=\d{4}))(?:x|ext\.?|extension)[ ]?(\d{1,6})\b", _extension, flags=re.IGNORECASE),
     rule(r"(?<![\w.,$€£-])\d+(?:-\d+){2,}(?![\w-])", _phone),
     rule(r"(?<![\w.,$€£])\d{7,}(?![\w,]|\.\d)", _long_number),
 )

@@ -79,6 +79,8 @@ def _clock(match: re.Match[str]) -> str | None:
     hour, minute, second, half = int(match[1]), int(match[2]), match[3], match[4]
     if hour > 24 or (half and hour > 12):
         return None
+    if hour in (0, 24) and not minute and not second and not half:
+        return "midnight"
     words = cardinal(hour)
     if minute:
         words += f" oh {cardinal(minute)}" if minute < 10 else f" {cardinal(minute)}"
@@ -122,6 +124,7 @@ RULES: tuple[Rule, ...] = (
     rule(rf"\b({_MONTH})\.?[ ]((?:19|20)\d\d)\b{_WHOLE}", _month_year),
     rule(rf"(?<![\d:.])(\d\d?):([0-5]\d)(?::([0-5]\d)(?:\.\d+)?)?(?:{_HALF_DAY}|Z\b)?(?![\d:])", _clock),
     rule(rf"(?<![\d:.])(1[0-2]|0?[1-9]){_HALF_DAY}", _hour),
+    rule(r"(?<=[a-z]-)((?:19|20)\d\d)(?![\w-])", lambda match: year(int(match[1]))),
     rule(r"(?<![\w.,])'?(\d0)s\b", lambda match: _plural(cardinal(int(match[1])))),
     rule(r"(?<![\w.,])((?:1\d|20)\d0)s\b", lambda match: _plural(year(int(match[1])))),
 )
