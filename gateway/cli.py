@@ -14,6 +14,7 @@ from gateway.cli_keys import keys_app
 from gateway.cli_models import models_app
 from gateway.cli_run import load as _load
 from gateway.cli_run import run as _run
+from license.command import license_app
 
 app = typer.Typer(
     name="offhook",
@@ -37,6 +38,7 @@ dialplan_app = typer.Typer(help="Check dialplans and ask them where a call would
 app.add_typer(models_app, name="models")
 app.add_typer(batch_app, name="batch")
 app.add_typer(keys_app, name="keys")
+app.add_typer(license_app, name="license")
 app.add_typer(config_app, name="config")
 app.add_typer(dialplan_app, name="dialplan")
 
