@@ -124,8 +124,11 @@ async def _pieces(incoming: Incoming) -> AsyncIterator[Piece]:
     while (request := await incoming.next()) is not None:
         match request.WhichOneof("streaming_request"):
             case "audio_content":
-                async for piece in _sliced(request.audio_content):
-                    yield piece
+                if len(request.audio_content) <= _SLICE:
+                    yield request.audio_content
+                else:
+                    async for piece in _sliced(request.audio_content):
+                        yield piece
             case "streaming_config":
                 raise Refused("streaming_config: may come once only")
             case _:
