@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_NAP = 0.5
+"""Seconds of a pause in one piece."""
 LOOK_EVERY = 64 * MB
 """Octets between looks at the free disk."""
 
@@ -158,8 +161,10 @@ class _Download:
         if left <= pause:
             raise ModelUnreachable(f"{error}; no time is left for another try") from None
         _, total = self._part.known()
-        self._watch(Progress("downloading", self._part.size, total))
-        self._outside.sleep(pause)
+        naps = math.ceil(pause / _NAP)
+        for _ in range(naps):  # whoever watches may end it at any time
+            self._watch(Progress("downloading", self._part.size, total))
+            self._outside.sleep(pause / naps)
 
 
 def check_room(folder: Path, need: int, settings: ModelSettings, outside: Outside, shown: str) -> None:

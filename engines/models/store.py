@@ -67,7 +67,7 @@ class ModelStore:
         """See `Models`."""
         local = local_path(source)
         if local is not None:
-            self._watch(Progress("checking"))
+            self._watch(Progress("loading"))
             found = checked(local, sha256)
             _told_apart(found)
         else:
