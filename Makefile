@@ -3,7 +3,7 @@ venv := $(or $(OFFHOOK_VENV),.venv)
 python := $(venv)/bin/python
 gpu_venv := $(or $(OFFHOOK_GPU_VENV),.venv-gpu)
 
-.PHONY: demo test setup setup-gpu engines lint types unit native live benchmarks lock lock-gpu clean
+.PHONY: demo test setup setup-clients setup-gpu engines lint types unit native live benchmarks lock lock-clients lock-gpu clean
 
 demo: setup
 	@$(venv)/bin/offhook demo
@@ -12,6 +12,10 @@ test: lint types unit native live engines
 
 setup:
 	@deploy/bootstrap.sh
+
+# The environment of other people's speech clients, which the live tests point at us.
+setup-clients: setup
+	@deploy/setup_clients.sh
 
 # The environment of NeMo and Coqui, CPU or CUDA as the machine has it.
 setup-gpu:
@@ -30,7 +34,7 @@ unit: setup
 native: setup
 	$(python) -m pytest -q -m native
 
-live: setup
+live: setup setup-clients
 	$(python) -m pytest -q -m live
 
 # Their real loading and stepping, on small models. Their libraries warn of themselves; ours is not the place to fail.
@@ -41,6 +45,10 @@ engines: setup-gpu
 lock:
 	$(or $(UV),uv) pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header -o requirements.lock pyproject.toml requirements-build.in
+
+lock-clients:
+	$(or $(UV),uv) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header -o deploy/requirements-clients.lock deploy/requirements-clients.in
 
 # What torch brings for CUDA is left out: which torch there is, the setup decides.
 lock-gpu:

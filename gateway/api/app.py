@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from gateway.api import docs, listen_file, models, speak_file
@@ -50,7 +50,7 @@ def _add_node(api: FastAPI, parts: ApiParts) -> None:
         body = {"ready": good, "checks": [asdict(check) for check in checks]}
         return JSONResponse(body, status_code=200 if good else 503)
 
-    @api.get("/metrics", tags=["node"])
+    @api.get("/metrics", tags=["node"], response_class=PlainTextResponse)
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
         """Prometheus metrics."""
         body, content_type = parts.metrics(accept)

@@ -72,9 +72,9 @@ def add(api: FastAPI, parts: ApiParts) -> None:
         redis = checks.get("redis")
         return {
             "status": "ok" if all(check.ok for check in checks.values()) else "degraded",
-            "mongo": "not used",
-            "redis": "not used" if redis is None else "ok" if redis.ok else "down",
-            "rabbitmq": "not used",
+            "mongo": {"status": "not used"},
+            "redis": {"status": "not used" if redis is None else "ok" if redis.ok else "down"},
+            "rabbitmq": {"status": "not used"},
         }
 
 

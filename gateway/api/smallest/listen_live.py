@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI, WebSocket
+from starlette.websockets import WebSocketDisconnect
 
 from engines.base import AsrOptions, Word
 from gateway.api.core.audio_in import AudioIn
@@ -138,6 +139,8 @@ class _Stream:
             async with served(self._socket, self._parts, Scope.LISTEN):
                 async with metered(self._parts, "smallest", "listen_live") as meter:
                     meter.outcome = await self._run()
+        except WebSocketDisconnect:
+            log.debug("the client left", request_id=self._session_id)
         except Exception as error:
             await self._failed(error)
 

@@ -104,6 +104,8 @@ class _Stream:
             async with served(self._socket, self._parts, Scope.SPEAK):
                 async with metered(self._parts, "smallest", "speak_live") as meter:
                     meter.outcome = await self._run()
+        except WebSocketDisconnect:
+            log.debug("the client left", request_id=self._session_id)
         except Exception as error:
             await self._failed(error)
 

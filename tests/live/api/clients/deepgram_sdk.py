@@ -13,6 +13,8 @@ from deepgram import DeepgramClient
 from deepgram.core.api_error import ApiError
 from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
+from deepgram.speak.v1.types import SpeakV1Text
+from websockets.exceptions import InvalidStatus
 
 
 def client(base: str, key: str) -> DeepgramClient:
@@ -68,8 +70,6 @@ def speak_live(base: str, key: str, *texts: str) -> Any:
         socket.on(EventType.MESSAGE, take)
         listening = threading.Thread(target=socket.start_listening)
         listening.start()
-        from deepgram.speak.v1.types import SpeakV1Text
-
         for text in texts:
             socket.send_text(SpeakV1Text(type="Speak", text=text))
         socket.send_flush()
@@ -84,15 +84,18 @@ def speak_live(base: str, key: str, *texts: str) -> Any:
 
 def refused(base: str, key: str) -> Any:
     """What a wrong key gets, on a socket and by HTTP."""
-    found = {}
-    for name, call in {
-        "socket": lambda: client(base, key).listen.v1.connect(model="nova-3").__enter__(),
-        "models": lambda: client(base, key).manage.v1.models.list(),
-    }.items():
-        try:
-            call()
-        except ApiError as error:
-            found[name] = {"status": error.status_code, "body": plain(error.body)}
+    found: dict[str, Any] = {}
+    try:
+        with client(base, key).listen.v1.connect(model="nova-3"):
+            found["socket"] = 101
+    except ApiError as error:
+        found["socket"] = error.status_code
+    except InvalidStatus as error:
+        found["socket"] = error.response.status_code
+    try:
+        client(base, key).manage.v1.models.list()
+    except ApiError as error:
+        found["models"] = {"status": error.status_code, "body": plain(error.body)}
     return found
 
 
