@@ -29,7 +29,10 @@ from gateway.api.parts import ApiParts, RecordFiles
 from gateway.api.server import ApiServer
 from gateway.api.settings import is_loopback
 from gateway.audio.files import AudioFiles
-from gateway.batch.recordings import Recordings
+from gateway.batch.callbacks import BadSecret, Callbacks
+from gateway.batch.jobs import Jobs
+from gateway.batch.queue import MemoryQueue
+from gateway.batch.recordings import BatchEars, Recordings
 from gateway.calls.observer import SessionObserver
 from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
@@ -152,10 +155,12 @@ class Offhook:
         recordings = Recordings(files, config.batch, config.api.limits.listen)
         self._closing.push_async_callback(recordings.aclose)
         self.metrics.watch_gauges("audio_files", "Audio files by how they ended, processes", files.stats)
+        asr = WithinAsr(self.engines.asr, self.engines.data)
         return SpeechParts(
-            asr=WithinAsr(self.engines.asr, self.engines.data),
+            asr=asr,
             tts=WithinTts(self.engines.tts, self.engines.data),
             recordings=recordings,
+            jobs=self._open_jobs(BatchEars(asr, bench), recordings),
             door=door,
             bench=bench,
             wall=_wall,
@@ -167,6 +172,20 @@ class Offhook:
             watch=watch,
             readiness=readiness,
         )
+
+    def _open_jobs(self, ears: BatchEars, recordings: Recordings) -> Jobs:
+        """Recordings recognised later."""
+        batch = self.config.batch
+        try:
+            callbacks = Callbacks(batch.callback, recordings.files.outbound, lambda: _wall().timestamp())
+        except BadSecret as error:
+            raise PartFailed(str(error)) from error
+        queue = MemoryQueue(waiting=batch.jobs_waiting, kept=batch.jobs_kept)
+        jobs = Jobs(ears, recordings, queue, callbacks, settings=batch)
+        jobs.start()
+        self._closing.push_async_callback(jobs.aclose)
+        self.metrics.watch_gauges("callbacks", "Callbacks with results of recordings", callbacks.stats)
+        return jobs
 
     def _desk(self) -> Desk:
         config = self.config

@@ -13,6 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from gateway.api import docs, listen_file, models, speak_file
 from gateway.api.deepgram.errors import answer as deepgram_answer
 from gateway.api.deepgram.routes import add_routes as add_deepgram
+from gateway.api.jobs import add_routes as add_jobs
 from gateway.api.openai.routes import add_routes as add_openai
 from gateway.api.parts import ApiParts
 from gateway.api.settings import ApiSettings
@@ -38,6 +39,7 @@ def create_api(parts: ApiParts, settings: ApiSettings) -> FastAPI:
         add_smallest(api, parts.speech)
         add_deepgram(api, parts.speech)
         add_openai(api, parts.speech)
+        add_jobs(api, parts.speech)
     return api
 
 

@@ -14,7 +14,6 @@ from gateway.api.dialect import admitted, read_body, read_json, request_id, room
 from gateway.api.openai.names import language_tag
 from gateway.audio.spool import Spool
 from gateway.batch.job import Callback, Job, JobState, Progress
-from gateway.batch.jobs import Jobs
 from gateway.batch.recordings import FileHeard
 from gateway.errors import JobUnknown, RequestUnfit, verdict
 from gateway.keys.key import Scope
@@ -30,8 +29,12 @@ _STATES = {
 }
 
 
-def add_routes(api: FastAPI, parts: SpeechParts, jobs: Jobs) -> None:
-    """Adds the routes."""
+def add_routes(api: FastAPI, parts: SpeechParts) -> None:
+    """Adds the routes, where jobs are run."""
+    jobs = parts.jobs
+    if jobs is None:
+        return
+    jobs.teach(SHAPE, OwnShape())
     router = room(parts, flat_error, tag="jobs")
 
     @router.post("/v1/jobs", status_code=202, openapi_extra=_DESCRIPTION)

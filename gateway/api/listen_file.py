@@ -7,18 +7,17 @@ everything else is Deepgram's. The answer holds both APIs' fields; errors too, w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.api.core.speech_parts import SpeechParts
-from gateway.api.core.transcribing import Recording
 from gateway.api.deepgram import errors as deepgram_errors
-from gateway.api.deepgram import shape
+from gateway.api.deepgram.file_answer import deepgram_body
 from gateway.api.deepgram.query import ListenQuery, read
 from gateway.api.dialect import read_body, read_json, request_id, room, served
+from gateway.api.listen_later import DEEPGRAM, SMALLEST, DeepgramShape, SmallestShape, later
 from gateway.api.metering import metered
 from gateway.api.smallest import errors as smallest_errors
 from gateway.api.smallest.listen_ask import FIELDS, SmallestAsk, smallest_answer
@@ -68,6 +67,9 @@ def smallest_union(error: Exception, request_id: str) -> Response:
 def add(api: FastAPI, parts: SpeechParts) -> None:
     """The address."""
     router = room(parts, union, tag="listen")
+    if parts.jobs is not None:
+        parts.jobs.teach(DEEPGRAM, DeepgramShape(parts))
+        parts.jobs.teach(SMALLEST, SmallestShape())
 
     @router.post("/v1/listen", openapi_extra=_DESCRIBED, responses=deepgram_errors.DESCRIBED)
     async def listen(request: Request) -> Response:
@@ -75,7 +77,8 @@ def add(api: FastAPI, parts: SpeechParts) -> None:
 
         Answers with the fields of Deepgram (`metadata`, `results`) and of Smallest (`text`, `words`, …).
         """
-        async with served(request, parts, Scope.LISTEN), parts.recordings.files.spool() as spool:
+        async with served(request, parts, Scope.LISTEN) as caller, parts.recordings.files.spool() as spool:
+            request.state.key_id = caller.key_id
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind == "multipart/form-data":
                 request.state.shape = smallest_union
@@ -116,8 +119,10 @@ async def _of_json(request: Request, parts: SpeechParts, spool: Spool) -> Respon
 
 def _query(request: Request, parts: SpeechParts) -> ListenQuery:
     query = read(request.query_params, parts.hears, parts.language, parts.limits.shortest_endpoint_ms)
-    if query.callback:
+    if query.callback and parts.jobs is None:
         raise RequestUnfit("results are sent in the answer only", field="callback")
+    if query.callback and query.callback_method not in ("POST", "PUT"):
+        raise RequestUnfit("choose POST or PUT", field="callback_method")
     return query
 
 
@@ -129,6 +134,11 @@ async def _deepgram(request: Request, parts: SpeechParts, spool: Spool, query: L
         raw = RawFormat(query.encoding, query.sample_rate, query.channels)
     ask = RecordingAsk(query.language, raw, query.multichannel, query.hot_words, segmenter=parts.segmenter)
     named = request_id(request)
+    if query.callback and parts.jobs is not None:
+        details = {"query": request.query_params.multi_items(), "sha256": spool.sha256}
+        job = later(named, DEEPGRAM, ask, request, query.callback, query.callback_method, details)
+        await parts.jobs.submit(job, _full(spool))
+        return JSONResponse({"request_id": named}, headers={"dg-request-id": named})
     found = await _heard(parts, spool, ask, "deepgram")
     body = {
         **deepgram_body(found, query, parts, named, spool.sha256),
@@ -140,6 +150,13 @@ async def _deepgram(request: Request, parts: SpeechParts, spool: Spool, query: L
 async def _smallest(request: Request, parts: SpeechParts, spool: Spool, ask: SmallestAsk) -> Response:
     named = request_id(request)
     wanted = RecordingAsk(ask.language, segmenter=parts.segmenter)
+    if ask.callback_url:
+        if parts.jobs is None:
+            raise RequestUnfit("results are sent in the answer only", field="callback_url")
+        details = {"timestamps": ask.timestamps, "punctuate": ask.punctuate}
+        job = later(named, SMALLEST, wanted, request, ask.callback_url, "POST", details)
+        await parts.jobs.submit(job, _full(spool))
+        return JSONResponse({"job_id": named, "status": "processing"}, headers={"X-Request-Id": named})
     found = await _heard(parts, spool, wanted, "smallest")
     body = {
         **deepgram_body(found, ask.as_query(), parts, named, spool.sha256),
@@ -148,52 +165,17 @@ async def _smallest(request: Request, parts: SpeechParts, spool: Spool, ask: Sma
     return JSONResponse(body, headers={"dg-request-id": named, "X-Request-Id": named})
 
 
-async def _heard(parts: SpeechParts, spool: Spool, ask: RecordingAsk, api: str) -> FileHeard:
+def _full(spool: Spool) -> Spool:
     if not spool.size:
         raise AudioUnfit("the body holds no audio")
+    return spool
+
+
+async def _heard(parts: SpeechParts, spool: Spool, ask: RecordingAsk, api: str) -> FileHeard:
+    _full(spool)
     found = await parts.recordings.recognise(parts, spool.path, ask)
     parts.watch.heard(api, found.seconds)
     return found
-
-
-def deepgram_body(
-    found: FileHeard, query: ListenQuery, parts: SpeechParts, named: str, sha256: str
-) -> Mapping[str, Any]:
-    """`metadata` and `results`; one channel for each that was kept apart."""
-    model = shape.Model(parts.asr.name, parts.version)
-    results: dict[str, Any] = {
-        "channels": [{"alternatives": [_best(channel, query)]} for channel in found.channels]
-    }
-    if query.utterances:
-        results["utterances"] = [
-            {**utterance, "channel": number}
-            for number, channel in enumerate(found.channels)
-            for utterance in shape.utterances(
-                channel.utterances, query.utt_split, punctuate=query.punctuate, new_id=parts.new_id
-            )
-        ]
-    metadata = shape.metadata(
-        named,
-        sha256,
-        parts.wall(),
-        found.seconds,
-        model,
-        query.warnings,
-        query.extra,
-        channels=len(found.channels),
-    )
-    return {"metadata": metadata, "results": results}
-
-
-def _best(channel: Recording, query: ListenQuery) -> Mapping[str, Any]:
-    best: dict[str, Any] = {
-        "transcript": shape.written(channel.text, punctuate=query.punctuate),
-        "confidence": round(channel.confidence, 4),
-        "words": shape.words(channel.words, punctuate=query.punctuate),
-    }
-    if query.paragraphs:
-        best["paragraphs"] = shape.paragraphs(channel.utterances)
-    return best
 
 
 def _both(answer: Response, error: Exception, named: str, status: int) -> Response:

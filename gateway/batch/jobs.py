@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import structlog
@@ -46,7 +47,7 @@ class Jobs:
         recordings: Recordings,
         queue: JobQueue,
         callbacks: Callbacks,
-        shapes: Mapping[str, Shape],
+        shapes: Mapping[str, Shape] = MappingProxyType({}),
         settings: BatchSettings | None = None,
     ) -> None:
         self._ears = ears
@@ -57,6 +58,10 @@ class Jobs:
         self._settings = settings or BatchSettings()
         self._workers: list[asyncio.Task[None]] = []
         self._deliveries: set[asyncio.Task[None]] = set()
+
+    def teach(self, name: str, shape: Shape) -> None:
+        """From now on jobs may have this shape."""
+        self._shapes[name] = shape
 
     def start(self) -> None:
         """Begin to take jobs."""

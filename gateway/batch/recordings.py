@@ -54,6 +54,14 @@ class Ears(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchEars:
+    """Serves `Ears`."""
+
+    asr: Asr
+    bench: VoiceBench
+
+
+@dataclass(frozen=True, slots=True)
 class FileHeard:
     """What a file holds."""
 

@@ -15,6 +15,7 @@ from gateway.api.core.readiness import Readiness
 from gateway.api.core.speaking import SpeakLimits
 from gateway.api.core.voice_bench import VoiceBench
 from gateway.api.core.watch import ApiWatch, NoWatch
+from gateway.batch.jobs import Jobs
 from gateway.batch.recordings import Recordings
 from media.segmenter import SegmenterSettings
 
@@ -66,6 +67,8 @@ class SpeechParts:
     limits: SpeechLimits = field(default_factory=SpeechLimits)
     recordings: Recordings = field(default_factory=Recordings)
     """Files to words."""
+    jobs: Jobs | None = None
+    """Recordings recognised later; None: none are."""
     segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
     language: str = "en-US"
     """For clients that name none."""

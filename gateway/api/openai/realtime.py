@@ -19,12 +19,14 @@ from engines.base import EngineError
 from gateway.api.core.listening import Listening
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.dialect import accept, answered, name_request, plain, read_json, refuse, request_id, served
+from gateway.api.metering import metered
 from gateway.api.openai.errors import error_body, openai_error
 from gateway.api.openai.realtime_items import Items
 from gateway.api.openai.realtime_session import Session, merged
 from gateway.api.openai.realtime_sound import Sound
 from gateway.errors import AbilityMissing, ClientSlow, GatewayError, RequestUnfit
 from gateway.keys.key import Scope
+from media.frame import FRAME_MS
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +55,8 @@ def add_realtime(router: APIRouter, parts: SpeechParts) -> None:
                 await refuse(socket, answered(error, request_id(socket), openai_error))
                 return
             await accept(socket, {"x-request-id": request_id(socket)})
-            await _Conversation(socket, parts).run()
+            async with metered(parts, "openai", "listen_live"):
+                await _Conversation(socket, parts).run()
 
 
 def _check_intent(socket: WebSocket) -> None:
@@ -153,6 +156,7 @@ class _Conversation:
         try:
             for place in range(0, len(frames), _SLICE):
                 await listening.push(frames[place : place + _SLICE])
+                self._parts.watch.heard("openai", len(frames[place : place + _SLICE]) * FRAME_MS / 1000)
         except EngineError as error:
             await self._stop_listening()
             await self._send(self._items.failed(error_body(error)["error"]))

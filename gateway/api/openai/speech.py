@@ -18,6 +18,7 @@ from gateway.api.connected import NOBODY, HungUp, while_connected
 from gateway.api.core.speaking import sentences, spoken
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.dialect import plain, read_body, read_json, request_id, served
+from gateway.api.metering import metered
 from gateway.api.openai.errors import error_body
 from gateway.api.openai.openapi import SPEECH
 from gateway.api.openai.speech_request import RATE, SpeechAsk, read_ask
@@ -37,6 +38,7 @@ def add_speech(router: APIRouter, parts: SpeechParts) -> None:
         """A text as sound: mp3, opus, aac, flac, wav or pcm; or as server-sent events."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(served(request, parts, Scope.SPEAK))
+            await stack.enter_async_context(metered(parts, "openai", "speak"))
             ask = read_ask(read_json(await read_body(request, parts.limits.text_bytes)), parts.tts)
             named = {"x-request-id": request_id(request)}
             if ask.not_honoured:
@@ -97,10 +99,13 @@ class _Spoken:
     async def _pcm(self, parts: SpeechParts) -> AsyncGenerator[Pcm, None]:
         options = TtsOptions(RATE, self._ask.voice, parts.language, self._ask.speed)
         texts = sentences(self._ask.text)
-        async with aclosing(spoken(parts.tts, texts, options, parts.limits.speak)) as chunks:
-            async for chunk in chunks:
-                self._samples += len(chunk.pcm)
-                yield chunk.pcm
+        try:
+            async with aclosing(spoken(parts.tts, texts, options, parts.limits.speak)) as chunks:
+                async for chunk in chunks:
+                    self._samples += len(chunk.pcm)
+                    yield chunk.pcm
+        finally:
+            parts.watch.said("openai", self._samples / RATE, len(self._ask.text))
 
 
 def _delta(octets: bytes) -> str:

@@ -16,6 +16,7 @@ from gateway.api.connected import NOBODY, HungUp, while_connected
 from gateway.api.core.listening import Heard
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.dialect import plain, request_id, served
+from gateway.api.metering import metered
 from gateway.api.openai.errors import error_body
 from gateway.api.openai.openapi import TRANSCRIPTION
 from gateway.api.openai.transcription_answer import json_answer, plain_answer, usage
@@ -39,6 +40,7 @@ def add_transcriptions(router: APIRouter, parts: SpeechParts) -> None:
         """The words of an audio file, in one of five formats, or streamed as they are heard."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(served(request, parts, Scope.LISTEN))
+            await stack.enter_async_context(metered(parts, "openai", "listen"))
             spool = await stack.enter_async_context(parts.recordings.files.spool())
             ask = await _read(request, parts, spool)
             named = {"x-request-id": request_id(request)}
@@ -80,9 +82,11 @@ async def _recognise(
         endpoint_ms=ask.endpoint_ms,
         segmenter=ask.segmenter,
     )
-    return await parts.recordings.recognise(
+    found = await parts.recordings.recognise(
         parts, spool.path, wanted, heard=lambda channel, final: heard(final)
     )
+    parts.watch.heard("openai", found.seconds)
+    return found
 
 
 class _Events:

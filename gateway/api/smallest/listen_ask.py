@@ -34,6 +34,7 @@ class SmallestAsk:
     language: str
     punctuate: bool
     timestamps: bool
+    callback_url: str = ""
 
     @classmethod
     def read(cls, fields: Mapping[str, Any], parts: SpeechParts) -> SmallestAsk:
@@ -46,8 +47,9 @@ class SmallestAsk:
             raise AbilityMissing(
                 "the recogniser here does not tell speakers apart; leave it out", field=field
             )
-        if fields.get("callback_url"):
-            raise RequestUnfit("results are sent in the answer only", field="callback_url")
+        callback_url = fields.get("callback_url") or ""
+        if not isinstance(callback_url, str):
+            raise RequestUnfit("must be a string", field="callback_url")
         language = fields.get("language", "")
         if not isinstance(language, str):
             raise RequestUnfit("must be a string", field="language")
@@ -55,6 +57,7 @@ class SmallestAsk:
             language=fitting(language, parts.hears.languages, parts.language),
             punctuate=flag(fields, "punctuate", True),
             timestamps=flag(fields, "timestamps"),
+            callback_url=callback_url,
         )
 
     def as_query(self) -> ListenQuery:
