@@ -36,6 +36,7 @@ from gateway.batch.recordings import BatchEars, Recordings
 from gateway.calls.observer import SessionObserver
 from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
+from gateway.certificates import CertificateDistrusted, CertificateUnfit, certificate_end
 from gateway.config import Config, secrets_in
 from gateway.dialplan_watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
@@ -55,7 +56,7 @@ from gateway.stall_probe import StallProbe
 from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
-from media.legs.sip_settings import SipTransport
+from media.legs.sip_settings import OFF, SipTransport
 from media.recorder import TapeDisk
 from media.vad import open_detector
 
@@ -92,6 +93,7 @@ class Offhook:
         config = self.config
         loop = asyncio.get_running_loop()
         self.metrics = Metrics()
+        await self._check_certificate()
         await self._open_records()
         self.agents = AgentRegistry(config.agents)
         self._closing.push_async_callback(self.agents.aclose)
@@ -234,6 +236,18 @@ class Offhook:
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)
         await self.api.start()
         self._closing.push_async_callback(self.api.aclose)
+
+    async def _check_certificate(self) -> None:
+        """PJSIP starts without a certificate that it cannot read, and then refuses every TLS peer."""
+        sip = self.config.sip
+        if sip.tls_port == OFF:
+            return
+        try:
+            await asyncio.to_thread(certificate_end, sip.tls)
+        except CertificateDistrusted as unfit:
+            log.warning("peers may refuse the TLS certificate", why=str(unfit), cure=unfit.cure)
+        except CertificateUnfit as unfit:
+            raise PartFailed(f"{unfit}; {unfit.cure}") from None
 
     async def _open_records(self) -> None:
         folder = self.config.node.record_dir

@@ -16,6 +16,10 @@ class CertificateUnfit(Exception):
         self.cure = cure
 
 
+class CertificateDistrusted(CertificateUnfit):
+    """It loads, and peers that look at it will not like it; those that do not look can still call."""
+
+
 def certificate_end(tls: TlsSettings) -> float:
     """When the certificate runs out, in seconds since 1970. Blocks on files. Raises `CertificateUnfit`."""
     for field, file in (("certificate", tls.certificate), ("key", tls.key), ("ca", tls.ca)):
@@ -38,7 +42,7 @@ def certificate_end(tls: TlsSettings) -> float:
     try:
         return ssl.cert_time_to_seconds(_seen_by_peer(server, client))
     except ssl.SSLCertVerificationError as error:
-        raise CertificateUnfit(
+        raise CertificateDistrusted(
             f"{tls.certificate}: {error.verify_message}", "get a certificate that is good today"
         ) from None
 

@@ -92,6 +92,11 @@ def test_a_node_that_cannot_have_its_ports_or_its_folder_says_so(node: Node, tmp
             "node": records,
         },
         "api.port": {"sip": {"udp_port": 0}, "api": {"port": api_port}, "node": records},
+        "sip.tls.certificate": {
+            "sip": {"udp_port": 0, "tls_port": 0, "tls": {"certificate": str(tmp_path / "none.pem")}},
+            "api": {"port": 0},
+            "node": records,
+        },
         "node.record_dir": {"sip": {"udp_port": 0}, "node": {"record_dir": str(tmp_path / "file")}},
     }
 
