@@ -53,6 +53,9 @@ from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper, open_folder
 from gateway.route_run import USUAL_RATE, CallParts
 from gateway.stall_probe import StallProbe
+from gateway.usage import CallUsage, ReportedWatch
+from license.client import FreeLicence, LicenceClient, LicenceView
+from license.keeper import Clocks
 from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
@@ -100,6 +103,7 @@ class Offhook:
         self.dialplan = DialplanWatcher(config.dialplan, self.agents.names, self._dialplan_read)
         self._closing.push_async_callback(self.dialplan.aclose)
         self.engines = await self._open_engines()
+        self.licence = await self._open_licence()
         self.calls = CallRegistry(config.limits)
         self.live = LiveCalls(loop.time)
         self.keeper = RecordKeeper(config.node.record_dir)
@@ -140,10 +144,27 @@ class Offhook:
         self._closing.push_async_callback(self.prompter.aclose)
         return Engines(self._recogniser, self._cache, limit)
 
+    async def _open_licence(self) -> LicenceView:
+        """The proxy's word, kept in memory; without a proxy everything is allowed."""
+        chosen = self.config.license
+        if not chosen.proxy:
+            log.info("no licence is configured: free use, nothing is reported")
+            return FreeLicence()
+        clocks = Clocks(lambda: _wall().timestamp(), asyncio.get_running_loop().time)
+        client = LicenceClient(
+            chosen.proxy, chosen.key.reveal(), chosen.vendor_key, clocks, seconds=chosen.ask_seconds
+        )
+        await client.start()
+        self._closing.push_async_callback(client.aclose)
+        return client
+
+    def _may_call(self, running: int) -> str:
+        return self.licence.refusal("calls", running, self.config.limits.max_calls)
+
     def _open_speech(self, readiness: Readiness) -> SpeechParts:
         """What the speech APIs are given: the calls' own engines, behind a door of their own."""
         config = self.config
-        watch = self.metrics.api
+        watch = ReportedWatch(self.metrics.api, self.licence, lambda: _wall().timestamp())
         bench = VoiceBench(open_detector(config.vad))
         self._closing.push_async_callback(bench.aclose)
         door = Door(
@@ -152,6 +173,7 @@ class Offhook:
             _wall,
             places=config.api.limits.places,
             counted=watch.turned_away,
+            licence=self.licence,
         )
         files = AudioFiles(config.audio)
         recordings = Recordings(files, config.batch, config.api.limits.listen)
@@ -191,11 +213,12 @@ class Offhook:
 
     def _desk(self) -> Desk:
         config = self.config
+        usage = CallUsage(self.licence, lambda: _wall().timestamp())
         parts = CallParts(
             agent=self._agent,
             engines=self.engines,
             session=config.session,
-            observers=(MetricsObserver(self.metrics), self.live, self.keeper, *self._observers),
+            observers=(MetricsObserver(self.metrics), self.live, self.keeper, usage, *self._observers),
             metrics=self.metrics.calls,
             live=self.live,
             add=self.calls.add,
@@ -206,6 +229,7 @@ class Offhook:
             parts=parts,
             retry_after=config.limits.retry_after,
             wrap=self._tape if config.node.recordings else None,
+            licence=self._may_call,
         )
 
     def _agent(self, name: str) -> Agent:

@@ -127,6 +127,10 @@ class ScopeRefused(GatewayError):
     """The key is good, but not for this."""
 
 
+class LicenceRefused(GatewayError):
+    """The licence allows no new work: it ran out, was revoked, or could not be validated for too long."""
+
+
 class LimitReached(GatewayError):
     """The key has used up its rate or its places; `retry_after` says in seconds when to try again."""
 
@@ -234,6 +238,7 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         KeyUnknown: replace(_CALLER, http_status=404, sip_code=404),
         KeyRefused: replace(_CALLER, http_status=401, sip_code=403),
         ScopeRefused: replace(_CALLER, http_status=403, sip_code=403),
+        LicenceRefused: Verdict(Fault.CONFIG, False, 403, 503, EndReason.REJECTED),
         LimitReached: replace(_CALLER, retryable=True, http_status=429, sip_code=503),
         RequestUnfit: _CALLER,
         ParameterMissing: _CALLER,

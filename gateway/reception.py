@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 NO_RECOGNISER = "no_recogniser"
 """The label of calls refused because the recogniser had no room for another one, or does not work."""
+LICENCE = "license"
+"""The label of calls refused because the licence allows no more."""
 _UNROUTED = {NumberUnknown: "number_unknown", CallerForbidden: "caller_forbidden"}
 """Labels of the dialplan's refusals."""
 
@@ -41,6 +43,8 @@ class Desk:
     retry_after: int
     """Seconds after which somebody may call again whom no engine could serve."""
     wrap: LegWrapper | None = None
+    licence: Callable[[int], str] = lambda running: ""
+    """Why the licence allows no further call beside so many, or ""; never asked about one that runs."""
 
 
 class Reception:
@@ -67,6 +71,9 @@ class Reception:
     async def _serve(self, leg: Leg) -> None:
         call_id, desk = leg.leg_id, self._desk
         with call_context(call_id):
+            if told := desk.licence(len(desk.registry)):
+                await self._refuse(leg, Refusal(503, desk.retry_after, LICENCE), told)
+                return
             if (refusal := desk.registry.admit(call_id)) is not None:
                 await self._refuse(leg, refusal)
                 return
@@ -86,10 +93,10 @@ class Reception:
                 desk.parts.metrics.ended(leg.direction, reason, seconds)
                 log.info("call over", reason=str(reason), seconds=round(seconds, 1))
 
-    async def _refuse(self, leg: Leg, refusal: Refusal) -> None:
+    async def _refuse(self, leg: Leg, refusal: Refusal, told: str = "") -> None:
         self._desk.parts.metrics.refused(refusal.reason)
-        log.warning("call refused", reason=refusal.reason, sip_code=refusal.sip_code)
-        await reject(leg, refusal.sip_code, retry_after=refusal.retry_after, reason=refusal.reason)
+        log.warning("call refused", reason=refusal.reason, sip_code=refusal.sip_code, why=told)
+        await reject(leg, refusal.sip_code, retry_after=refusal.retry_after, reason=told or refusal.reason)
 
     async def _route(self, leg: Leg, call_id: str) -> EndReason:
         desk = self._desk

@@ -26,6 +26,10 @@ _MOST_SENT = 1000
 class LicenceView(Protocol):
     """Whether new work may begin. Never touches work that runs, and never waits."""
 
+    @property
+    def expired(self) -> bool:
+        """Nothing new may begin at all, however little runs."""
+
     def refusal(self, kind: str, running: int, capacity: int) -> str:
         """Why one more may not begin beside those that run, or "". `kind`: `calls` or `streams`."""
 
@@ -35,6 +39,8 @@ class LicenceView(Protocol):
 
 class FreeLicence:
     """Without a licence everything is allowed and nothing is reported."""
+
+    expired = False
 
     def refusal(self, kind: str, running: int, capacity: int) -> str:
         """See `LicenceView.refusal`."""
@@ -78,6 +84,11 @@ class LicenceClient:
     def standing(self) -> Standing:
         """Where the licence stands now."""
         return self._licence.standing(self._time.now(self._clocks.wall(), self._clocks.steady()))
+
+    @property
+    def expired(self) -> bool:
+        """See `LicenceView.expired`."""
+        return self.standing().step is Step.NONE
 
     def refusal(self, kind: str, running: int, capacity: int) -> str:
         """See `LicenceView.refusal`."""

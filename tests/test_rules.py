@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "engines.traits",
         "engines.worker",
         "engines.worker_settings",
-        "license.client", "license.command",
+        "license.client", "license.command", "license.keeper",
+        "license.usage",
     ),
     "license": ("license",),
 }  # fmt: skip

@@ -19,6 +19,7 @@ from gateway.calls.registry import RegistrySettings
 from gateway.calls.settings import SessionSettings
 from gateway.config.engine_sections import AsrSection, FleetSettings, TtsSection
 from gateway.dialplan_watch import DialplanSettings
+from gateway.license_settings import LicenseSettings
 from gateway.logs import LogSettings
 from gateway.stall_probe import StallSettings
 from media.legs.sip_settings import SipSettings
@@ -93,6 +94,8 @@ class Config:
     """The HTTP side: health, readiness, metrics, calls."""
     audio: AudioSettings = field(default_factory=AudioSettings)
     """Audio files that clients send or name: limits, decoders, who may be asked for them."""
+    license: LicenseSettings = field(default_factory=LicenseSettings)
+    """The licence proxy; none by default, and then nothing is checked or reported."""
     batch: BatchSettings = field(default_factory=BatchSettings)
     """Recordings: how many at once beside live calls, jobs, and callbacks with their results."""
     logs: LogSettings = field(default_factory=LogSettings)

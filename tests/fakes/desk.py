@@ -98,6 +98,7 @@ class FrontDesk:
     make_agent: Callable[[], Agent] = ScriptedAgent
     limits: RegistrySettings = field(default_factory=RegistrySettings)
     session: SessionSettings = field(default_factory=SessionSettings)
+    licence: Callable[[int], str] = lambda running: ""
 
     def __post_init__(self) -> None:
         match = Match((compile_pattern("200"),), (compile_pattern("100"),))
@@ -115,7 +116,10 @@ class FrontDesk:
             live=self.live,
             add=self.registry.add,
         )
-        self.reception = Reception(Desk(lambda: self.plan, self.registry, parts, self.limits.retry_after))
+        retry_after, licence = self.limits.retry_after, self.licence
+        self.reception = Reception(
+            Desk(lambda: self.plan, self.registry, parts, retry_after, licence=licence)
+        )
 
     async def until_idle(self, seconds: float = 120.0) -> None:
         """Wait until every call is over and tidied."""

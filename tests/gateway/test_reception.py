@@ -177,3 +177,23 @@ def test_closing_cancels_what_does_not_end_by_itself() -> None:
         assert left == set()
 
     run_virtual(main())
+
+
+def test_a_licence_refuses_new_calls_and_touches_none_that_runs() -> None:
+    async def main() -> None:
+        told: list[str] = [""]
+        desk = FrontDesk(TALK, asr=ScriptedAsr([(0.5, 1.5, "hello")]), licence=lambda running: told[0])
+        first, second = Phone(says=[(0.5, 1.5)], name="p1"), Phone(name="p2")
+        desk.reception.take(first)
+        await asyncio.sleep(0.2)
+        told[0] = "the licence has run out"
+        desk.reception.take(second)
+        await asyncio.sleep(4.0)
+        assert second.refused == Refused(503, 10, "the licence has run out")
+        assert desk.refusals("license") == 1
+        first.close(EndReason.CALLER_HUNG_UP)
+        await desk.until_idle()
+        (record,) = desk.keeper.records
+        assert [(turn.said, turn.heard) for turn in record.turns] == [("hello", "You said hello")]
+
+    run_virtual(main())

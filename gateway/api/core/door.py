@@ -12,9 +12,10 @@ from typing import Protocol
 import structlog
 
 from gateway.api.core.credentials import presented
-from gateway.errors import Draining, GatewayError, KeyRefused, LimitReached, ScopeRefused
+from gateway.errors import Draining, GatewayError, KeyRefused, LicenceRefused, LimitReached, ScopeRefused
 from gateway.keys.key import Key, Scope, split
 from gateway.keys.keyring import Keyring
+from license.client import FreeLicence, LicenceView
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ class Door:
         *,
         places: int,
         counted: Callable[[str], None] = lambda reason: None,
+        licence: LicenceView | None = None,
     ) -> None:
         """`keyring`: None where no key is asked for. `counted` is told why somebody was turned away."""
         self._keyring = keyring
@@ -83,6 +85,7 @@ class Door:
         self._wall = wall
         self._places = places
         self._counted = counted
+        self._licence: LicenceView = licence or FreeLicence()
         self._inside: Counter[str] = Counter()
         self._taken = 0
         self.draining = False
@@ -121,7 +124,11 @@ class Door:
 
     @contextmanager
     def place(self, caller: Caller) -> Iterator[None]:
-        """A place for the length of the block. Raises `LimitReached`."""
+        """A place for the length of the block. Raises `LimitReached`, `LicenceRefused`."""
+        if told := self._licence.refusal("streams", self._taken, self._places):
+            expired = self._licence.expired
+            error = LicenceRefused(told) if expired else LimitReached(told, retry_after=_RETRY_SECONDS)
+            raise self._turned_away("license", error)
         if self._taken >= self._places:
             told = f"all {self._places} places of this node are taken"
             raise self._turned_away("full", LimitReached(told, retry_after=_RETRY_SECONDS))

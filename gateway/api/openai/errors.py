@@ -13,6 +13,7 @@ from gateway.errors import (
     BodyTooLarge,
     FormatUnfit,
     KeyRefused,
+    LicenceRefused,
     LimitReached,
     ModelUnknown,
     RequestUnfit,
@@ -23,6 +24,7 @@ from gateway.errors import (
 _CODES: tuple[tuple[type[Exception], str, str], ...] = (
     (KeyRefused, "invalid_request_error", "invalid_api_key"),
     (ScopeRefused, "invalid_request_error", "insufficient_permissions"),
+    (LicenceRefused, "insufficient_quota", "license_expired"),
     (LimitReached, "requests", "rate_limit_exceeded"),
     (ModelUnknown, "invalid_request_error", "model_not_found"),
     (BodyTooLarge, "invalid_request_error", "file_too_large"),

@@ -18,6 +18,7 @@ from gateway.errors import (
     AudioUnfit,
     BodyTooLarge,
     KeyRefused,
+    LicenceRefused,
     LimitReached,
     ModelUnknown,
     ParameterMissing,
@@ -54,6 +55,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 """The errors under Waves' paths, as OpenAPI describes them."""
 _CODES: tuple[tuple[type[Exception], int, str], ...] = (
     (KeyRefused, 401, "INVALID_LICENSE"),
+    (LicenceRefused, 403, "LICENSE_EXPIRED"),
     (ScopeRefused, 403, "FORBIDDEN"),
     (LimitReached, 429, "RATE_LIMIT_EXCEEDED"),
     (EngineBusy, 503, "SERVICE_UNAVAILABLE"),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.api.core.door import Door, MemoryRates
-from gateway.errors import Draining, KeyRefused, LimitReached, ScopeRefused
+from gateway.api.core.door import NOBODY, Door, MemoryRates
+from gateway.errors import Draining, KeyRefused, LicenceRefused, LimitReached, ScopeRefused
 from gateway.keys.key import Scope
 from gateway.keys.keyring import Keyring
+from license.usage import UsageEvent
 from tests.fakes.speech_api import NOW, key_of
 
 
@@ -115,3 +116,23 @@ def test_a_node_that_drains_lets_nobody_in() -> None:
     door.draining = True
     with pytest.raises(Draining):
         admit(door, "")
+
+
+class Shut:
+    """A licence that allows nothing, or no more."""
+
+    def __init__(self, *, expired: bool) -> None:
+        self.expired = expired
+
+    def refusal(self, kind: str, running: int, capacity: int) -> str:
+        return f"no more {kind}"
+
+    def used(self, event: UsageEvent) -> None: ...
+
+
+@pytest.mark.parametrize(("expired", "refusal"), [(True, LicenceRefused), (False, LimitReached)])
+def test_a_licence_keeps_new_work_out(expired: bool, refusal: type[Exception]) -> None:
+    door = Door(None, MemoryRates(lambda: 0.0), lambda: NOW, places=10, licence=Shut(expired=expired))
+    with pytest.raises(refusal, match="no more streams"), door.place(NOBODY):
+        pass
+    assert door.taken == 0
