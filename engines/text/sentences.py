@@ -10,6 +10,7 @@ import re
 
 _LOOKAHEAD = 48
 _STOP = re.compile(r"\n|[。！？]|(?<![.!?…])[.!?…]+[\"'”’)\]}*_`]{0,8}(?=\s)")
+_LAST_STOP = re.compile(r"([.!?…。！？]+)[\"'”’)\]}*_`]{0,8}$")
 _LIST_MARKER = re.compile(r"\s*(?:\d{1,3}|[A-Za-z])$")
 _LAST_WORD = re.compile(r"[^\s(\"'“‘\[]*$")
 _NEXT_WORD = re.compile(r"\s*([^\s]+)(\s)?")
@@ -50,6 +51,13 @@ class SentenceSplitter:
         self._buffer += text
         return self._take(final=False)
 
+    def pause(self) -> list[str]:
+        """No text comes for a moment: what reads as a whole sentence need not wait for what follows it.
+
+        A writer that stops to think, or to look something up, stops after "Let me check."
+        """
+        return self.flush() if _reads_whole(self._buffer.rstrip()) else []
+
     def flush(self) -> list[str]:
         """The text is over: returns what is left, and begins anew."""
         rest = self._take(final=True)
@@ -79,6 +87,16 @@ class SentenceSplitter:
         if len(text) >= self._limit + _LOOKAHEAD or (final and len(text) > self._limit):
             return _forced_end(text[: self._limit])
         return len(text) if final and text else None
+
+
+def _reads_whole(text: str) -> bool:
+    """Whether a text that may go on after a pause ends with a sentence: no number, no abbreviation."""
+    found = _LAST_STOP.search(text)
+    if found is None or (found[1] == "." and text[found.start() - 1 : found.start()].isdigit()):
+        return False
+    word = _word_before(text, found.start())
+    initial = len(word) == 1 and word.isupper() and word != "I"
+    return not (found[1] == "." and (word.lower() in _NEVER_LAST - {"no"} or initial))
 
 
 def _is_end(text: str, start: int, end: int, *, final: bool) -> bool | None:

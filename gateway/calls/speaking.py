@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -39,6 +39,8 @@ from media.legs.base import Playout, PlayoutDrained, PlayoutStarted
 
 ROOM_WAIT = 0.1
 """Seconds before samples that found the playout full are offered again."""
+_WRITING_PAUSE = 0.3
+"""Seconds without text after which a whole sentence is spoken, although the agent has not finished."""
 
 
 Work: TypeAlias = Callable[[], Coroutine[None, None, None]]
@@ -174,17 +176,25 @@ class Speaker:
     async def _read(self, reply: Reply, turn: UserTurn) -> None:
         """Agent → script."""
         splitter = SentenceSplitter()
+        pause: asyncio.TimerHandle | None = None
         parts = self._agent.reply(turn) if turn.number else self._agent.greet()
         limits = self._voice.deadlines
-        async with aclosing(paced(parts, limits.agent_first, limits.agent_next)) as pieces:
-            async for part in pieces:
-                match part:
-                    case Say(text):
-                        reply.stamps.first_text = reply.stamps.first_text or now()
-                        reply.script.add(splitter.push(text))
-                    case HangUp():
-                        reply.script.hang_up = True
-                        break
+        try:
+            async with aclosing(paced(parts, limits.agent_first, limits.agent_next)) as pieces:
+                async for part in pieces:
+                    if pause is not None:
+                        pause.cancel()
+                    match part:
+                        case Say(text):
+                            reply.stamps.first_text = reply.stamps.first_text or now()
+                            reply.script.add(splitter.push(text))
+                            pause = _later(reply, splitter)
+                        case HangUp():
+                            reply.script.hang_up = True
+                            break
+        finally:
+            if pause is not None:
+                pause.cancel()
         reply.script.add(splitter.flush())
         reply.script.finish()
 
@@ -299,3 +309,13 @@ class Speaker:
             self._gain = 1.0
             self._playout.duck(1.0, 0)
         return sounding
+
+
+def _later(reply: Reply, splitter: SentenceSplitter) -> asyncio.TimerHandle:
+    """Give the voice what is whole when the agent pauses."""
+
+    def give() -> None:
+        with suppress(OverflowError):  # the next text says so
+            reply.script.add(splitter.pause())
+
+    return asyncio.get_running_loop().call_later(_WRITING_PAUSE, give)

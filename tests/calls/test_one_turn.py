@@ -38,6 +38,13 @@ def test_a_reply_that_is_ready_in_time_sounds_with_the_packet_after_the_endpoint
     assert end - start == pytest.approx(0.6)
 
 
+def test_a_sentence_is_spoken_though_the_agent_stops_to_think_after_it() -> None:
+    call = place_call([HELLO], agent=ScriptedAgent(lambda turn: "Let me check. ~ It is free."), until=9.0)
+    (first, second) = call.audible
+    assert first[0] < 1.5 + DONE + 0.6 and second[0] > first[1] + 1.0
+    assert call.turns == [("I want a table.", "Let me check. It is free.")] and call.counts == {}
+
+
 def test_without_speculation_agent_and_voice_add_up() -> None:
     call = place_call([HELLO], turns=TurnSettings(speculate=False), until=5.0)
     assert call.audible[0][0] == pytest.approx(1.5 + DONE + 0.10 + 0.04, abs=TICK + 1e-6)

@@ -13,7 +13,10 @@ def repeats(turn: UserTurn) -> str:
 
 
 class ScriptedAgent:
-    """`says` gives the answer; "!" in it fails there, and "#" hangs up. `takes` seconds to the first text."""
+    """`says` gives the answer: "!" in it fails there, "#" hangs up, "~" pauses for 3 s.
+
+    `takes`: seconds to the first text.
+    """
 
     name = "scripted"
 
@@ -40,6 +43,9 @@ class ScriptedAgent:
             for piece in self.says(turn).split(" "):
                 if piece == "!":
                     raise AgentError("scripted")
+                if piece == "~":
+                    await asyncio.sleep(3.0)
+                    continue
                 yield HangUp() if piece == "#" else Say(piece + " ")
         finally:
             self.open -= 1

@@ -83,3 +83,24 @@ def test_a_text_without_stops_is_cut_at_clauses_or_words_and_the_buffer_stays_sm
 def test_the_limit_has_a_floor() -> None:
     with pytest.raises(ValueError, match="at least 40"):
         SentenceSplitter(10)
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("Let me check. ", ["Let me check."]),
+        ("Really?", ["Really?"]),
+        ('He said "no." ', ['He said "no."']),
+        ("One moment", []),
+        ("It costs 3.", []),
+        ("I asked Dr. ", []),
+        ("Ask J. ", []),
+        ("So am I. ", ["So am I."]),
+        ("", []),
+    ],
+)
+def test_a_pause_gives_what_reads_as_a_whole_sentence(text: str, given: list[str]) -> None:
+    splitter = SentenceSplitter()
+    assert splitter.push(text) == []
+    assert splitter.pause() == given
+    assert [*given, *splitter.push("Next one."), *splitter.flush()][-1].endswith("Next one.")
