@@ -6,11 +6,9 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import structlog
-from pydantic_core import from_json
-from redis.exceptions import WatchError
 
 from engines.fleet import AnnounceSettings, WorkerKind
 from engines.fleet_redis import Announcement, index_key, worker_key
@@ -21,6 +19,14 @@ log = structlog.get_logger(__name__)
 
 _DEADLINE = 1.0
 """Seconds for one heartbeat, and for the withdrawal; a longer wait would outlive the next heartbeat."""
+_FORGET = """
+local held = redis.call('GET', KEYS[1])
+if held and string.find(held, ARGV[1], 1, true) then
+  redis.call('DEL', KEYS[1])
+  redis.call('SREM', KEYS[2], ARGV[2])
+end
+return 1
+"""
 _INDEX_SECONDS = 3600
 """The set of names is forgotten when nobody has spoken for so long."""
 
@@ -108,7 +114,7 @@ class Announcer:
         told = Announcement(
             self._address, load.engine, load.running, load.places, load.ready, self._instance, ttl_ms
         )
-        pipe = self._client.pipeline(transaction=True)
+        pipe = self._client.pipeline(transaction=False)
         pipe.set(self._key, told.encoded(), px=ttl_ms)
         pipe.sadd(self._index, self._name)
         pipe.expire(self._index, _INDEX_SECONDS)
@@ -116,23 +122,5 @@ class Announcer:
 
     async def _forget(self) -> None:
         """Take the announcement away, unless another process of this name made it."""
-        async with self._client.pipeline(transaction=True) as pipe:
-            await pipe.watch(self._key)
-            held = await cast(Any, pipe.get(self._key))
-            if held is None or _instance(held) != self._instance:
-                return
-            pipe.multi()  # type: ignore[no-untyped-call]  # untyped there
-            pipe.delete(self._key)
-            pipe.srem(self._index, self._name)
-            try:
-                await pipe.execute()
-            except WatchError:
-                log.info("another worker of this name has taken over", name=self._name)
-
-
-def _instance(octets: bytes) -> str:
-    try:
-        told = from_json(octets)
-    except ValueError:
-        return ""
-    return str(told.get("instance", "")) if isinstance(told, dict) else ""
+        call: Any = self._client.eval(_FORGET, 2, self._key, self._index, self._instance, self._name)
+        await call

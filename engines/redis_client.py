@@ -58,8 +58,8 @@ def cancelled() -> bool:
 
 def _cluster(parts: SplitResult, url: str, options: dict[str, Any]) -> RedisCluster:
     plain = url.replace("+cluster", "", 1)
-    options = {key: value for key, value in options.items() if key != "retry"}
-    return RedisCluster.from_url(plain, cluster_error_retry_attempts=1, **options)
+    # One more try where another node answers for a slot by now.
+    return RedisCluster.from_url(plain, **{**options, "retry": Retry(NoBackoff(), 1)})
 
 
 def _sentinel(parts: SplitResult, options: dict[str, Any]) -> RedisClient:
@@ -74,6 +74,7 @@ def _sentinel(parts: SplitResult, options: dict[str, Any]) -> RedisClient:
         sentinel_kwargs={
             "socket_timeout": options["socket_timeout"],
             "socket_connect_timeout": options["socket_connect_timeout"],
+            "retry": Retry(NoBackoff(), 0),  # the next one may know
             **tls,
         },
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from engines.base import SpeechChunk, Tts, TtsOptions
 from engines.traits import TtsTraits, tts_traits
@@ -38,6 +38,16 @@ class _Key(NamedTuple):
     language: str
 
 
+class Shelf(Protocol):
+    """Where prepared speech lies that other nodes made. Quick, and never raises."""
+
+    async def get(self, key: tuple[object, ...]) -> tuple[SpeechChunk, ...] | None:
+        """The speech, if it is there."""
+
+    async def put(self, key: tuple[object, ...], chunks: Sequence[SpeechChunk]) -> None:
+        """Leave it for others."""
+
+
 class SpeechCache:
     """A `Tts` around another one: a text that was said before comes at once, without the voice.
 
@@ -45,13 +55,17 @@ class SpeechCache:
     once, are not. The least recently said go first when there is no more room.
     """
 
-    def __init__(self, tts: Tts, settings: SpeechCacheSettings | None = None) -> None:
+    def __init__(
+        self, tts: Tts, settings: SpeechCacheSettings | None = None, shelf: Shelf | None = None
+    ) -> None:
+        """`shelf`: for what is prewarmed only; nobody who waits for speech waits for it."""
         self._tts = tts
+        self._shelf = shelf
         self._settings = settings or SpeechCacheSettings()
         self._kept: OrderedDict[_Key, tuple[SpeechChunk, ...]] = OrderedDict()
         self._bytes = 0
         self._seen: OrderedDict[int, None] = OrderedDict()
-        self._counts = {"hits": 0, "misses": 0, "evicted": 0}
+        self._counts = {"hits": 0, "misses": 0, "evicted": 0, "shared": 0}
 
     @property
     def name(self) -> str:
@@ -86,9 +100,18 @@ class SpeechCache:
         for text in texts:
             key = _key(text, options, self._tts.voices)
             if key not in self._kept:
-                said = [chunk async for chunk in self._tts.speak(text, options)]
+                said = await self._prepared(key, text, options)
                 if len({chunk.engine for chunk in said}) <= 1:
                     self._keep(key, said)
+
+    async def _prepared(self, key: _Key, text: str, options: TtsOptions) -> list[SpeechChunk]:
+        if self._shelf is not None and (found := await self._shelf.get(key)) is not None:
+            self._counts["shared"] += 1
+            return list(found)
+        said = [chunk async for chunk in self._tts.speak(text, options)]
+        if self._shelf is not None and len({chunk.engine for chunk in said}) <= 1:
+            await self._shelf.put(key, said)
+        return said
 
     async def speak(self, text: str, options: TtsOptions) -> AsyncIterator[SpeechChunk]:
         """As the voice speaks it, from memory if it can be."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -53,6 +55,8 @@ from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper, open_folder
 from gateway.route_run import USUAL_RATE, CallParts
 from gateway.stall_probe import StallProbe
+from gateway.store.call_sessions import CallSessions
+from gateway.store.store import Store, open_store
 from gateway.usage import CallUsage, ReportedWatch
 from license.client import FreeLicence, LicenceClient, LicenceView
 from license.keeper import Clocks
@@ -100,6 +104,7 @@ class Offhook:
         await self._open_records()
         self.agents = AgentRegistry(config.agents)
         self._closing.push_async_callback(self.agents.aclose)
+        self.store = await self._open_store()
         self.dialplan = DialplanWatcher(config.dialplan, self.agents.names, self._dialplan_read)
         self._closing.push_async_callback(self.dialplan.aclose)
         self.engines = await self._open_engines()
@@ -137,7 +142,9 @@ class Offhook:
         self._recogniser = await open_asr(chosen, models, self._closing, watch)
         self._voice = await open_tts(chosen, models, self._closing, watch)
         await asyncio.gather(self._recogniser.warm_up(), self._voice.warm_up())
-        self._cache = SpeechCache(self._voice, chosen.tts.cache)
+        # What was spoken by other engines, or with other settings, is another prompt.
+        shelf = self.store.prompts.of(repr(chosen.tts.entries()))
+        self._cache = SpeechCache(self._voice, chosen.tts.cache, shelf)
         session, limit = chosen.session, Residency(chosen.node.data)
         spoken = TtsOptions(USUAL_RATE, session.voice, session.language, session.speed, data=limit)
         self.prompter = Prompter(self._cache, spoken, session.phrases, chosen.agents)
@@ -218,7 +225,14 @@ class Offhook:
             agent=self._agent,
             engines=self.engines,
             session=config.session,
-            observers=(MetricsObserver(self.metrics), self.live, self.keeper, usage, *self._observers),
+            observers=(
+                MetricsObserver(self.metrics),
+                self.live,
+                self.keeper,
+                usage,
+                self._sessions(),
+                *self._observers,
+            ),
             metrics=self.metrics.calls,
             live=self.live,
             add=self.calls.add,
@@ -281,6 +295,16 @@ class Offhook:
             cure = "set node.record_dir, or give this user the right to write there"
             raise PartFailed(f"records cannot be written to {folder}: {error.strerror}; {cure}") from None
 
+    async def _open_store(self) -> Store:
+        config = self.config
+        folder = Path(config.redis.folder) if config.redis.folder else config.node.record_dir / "store"
+        store = await open_store(config.redis, config.node.name, folder)
+        self._closing.push_async_callback(store.aclose)
+        return store
+
+    def _sessions(self) -> CallSessions:
+        return CallSessions(self.store.sessions, self.live.facts, time.time)
+
     async def _start_sip(self) -> None:
         try:
             await self.sip.start()
@@ -304,6 +328,7 @@ class Offhook:
         gauges("media", "SIP endpoint and frame bus", self.sip.stats)
         gauges("sip_registration", "Last answer of each trunk's registrar", lambda: self.sip.registrations)
         gauges("speech_cache", "Prompts kept, and how often they served", self._cache.stats)
+        gauges("store", "Redis: is it there, what was dropped without it, what waits", self.store.stats)
         for bench in (self._recogniser.bench, self._voice.bench):
             gauges(f"{bench.kind}_engine", f"The {bench.kind} engines: state, load, counts", bench.stats)
 

@@ -121,7 +121,7 @@ class _Room(Generic[E]):
         workers = entry.workers
         if entry.fleet:
             found = self._config.fleet
-            client = connect(found.redis, seconds=found.reading.deadline_seconds)
+            client = connect(found.redis or self._config.redis.url, seconds=found.reading.deadline_seconds)
             self._closing.push_async_callback(client.aclose)
             return RedisFleet(client, prefix=found.prefix, settings=found.reading)
         return StaticFleet(workers, ()) if self._kind.name == "asr" else StaticFleet((), workers)

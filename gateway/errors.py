@@ -119,6 +119,20 @@ class KeyUnknown(GatewayError):
     """No API key of that id is kept."""
 
 
+class StoreLost(GatewayError):
+    """Redis is gone, slow or full; it is looked for and comes back by itself. Calls never need it."""
+
+    retry_after = 2
+    """Seconds after which another try may succeed."""
+
+
+class QueueFull(GatewayError):
+    """As many batch jobs wait as may."""
+
+    retry_after = 30
+    """Seconds after which another try may succeed."""
+
+
 class KeyRefused(GatewayError):
     """No key was given where one is needed, or one that we do not know, that ran out or was revoked."""
 
@@ -236,6 +250,8 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         PartFailed: _OPERATOR,
         FileUnfit: _OPERATOR,
         KeyUnknown: replace(_CALLER, http_status=404, sip_code=404),
+        StoreLost: Verdict(Fault.BACKEND, True, 503, 503, EndReason.INTERNAL_ERROR),
+        QueueFull: Verdict(Fault.US, True, 503, 503, EndReason.REJECTED),
         KeyRefused: replace(_CALLER, http_status=401, sip_code=403),
         ScopeRefused: replace(_CALLER, http_status=403, sip_code=403),
         LicenceRefused: Verdict(Fault.CONFIG, False, 403, 503, EndReason.REJECTED),

@@ -78,6 +78,19 @@ class LiveCalls(SilentObserver):
         """It is over. Idempotent."""
         self._calls.pop(call_id, None)
 
+    def facts(self, call_id: str) -> dict[str, str]:
+        """What other nodes may know of a call: nothing of its parties."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return {}
+        told = {
+            "direction": str(call.direction),
+            "route": call.route,
+            "agent": call.agent,
+            "codec": call.codec,
+        }
+        return {name: value for name, value in told.items() if value}
+
     def views(self) -> list[dict[str, Any]]:
         """Every running call, the oldest first."""
         now = self._now()

@@ -17,11 +17,14 @@ _OWN = (
 
 
 def residency_of(settings: object) -> Residency:
-    """What an engine's settings tell; one that has no address runs here.
+    """What an engine's settings tell: in `data`, or by its address; one that has none runs here.
 
     An address that is not clearly ours counts as somebody else's: saying `data: site` takes one word, and
     sound that went out cannot be called back.
     """
+    said = getattr(settings, "data", None)
+    if isinstance(said, str) and said in list(Residency):
+        return Residency(said)
     found = [str(getattr(settings, name)) for name in _ADDRESSES if getattr(settings, name, None)]
     order = list(Residency)
     return max((residency_of_address(text) for text in found), key=order.index, default=Residency.NODE)

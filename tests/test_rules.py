@@ -66,7 +66,7 @@ FENCES: dict[str, str] = {
     "grpc_reflection": r"engines/riva/wire\.py",
     "riva": r"engines/riva/wire\.py",
     "openai": r"gateway/agents/\w+\.py",
-    "redis": r"(engines/(redis_client|fleet_announce)|gateway/store/\w+)\.py",
+    "redis": r"(engines/redis_client|gateway/store/\w+)\.py",
     "fakeredis": r"gateway/store/\w+\.py",
 }
 

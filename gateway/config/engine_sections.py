@@ -117,7 +117,7 @@ class FleetSettings:
     """Where workers announce themselves, for engines with `fleet: true`."""
 
     redis: str = field(default="", repr=False)
-    """URL such as `redis://host:6379/0`; the workers' `asr_worker.fleet.redis`."""
+    """URL such as `redis://host:6379/0`; the workers' `asr_worker.fleet.redis`. Empty: `redis.url`."""
     prefix: str = "offhook"
     """What every key begins with; the workers' `fleet.prefix`."""
     reading: RedisFleetSettings = field(default_factory=RedisFleetSettings)

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from engines.registry import EngineMissing, UnknownEngine
 from gateway.config import engine_sections as engines
-from gateway.config.overlay import Overlay
+from gateway.config.overlay import PREFIX, Overlay
 from gateway.config.schema import Config
 from gateway.config.shape import Entries, Items, OneOf, Record, Shape, record
 from gateway.errors import ConfigError
@@ -37,7 +37,7 @@ def load(path: Path | None, environ: Mapping[str, str], worker: str = "") -> Con
         cure = "begin with a line like `sip:`"
         raise ConfigError([Problem(source.name, 1, "", "not a list of sections", cure)])
     data: dict[str, Any] = dict(source.data or {})
-    aliases = engines.model_aliases(worker, environ)
+    aliases = {**engines.model_aliases(worker, environ), **_redis_alias(environ)}
     overlay = Overlay(source, environ, path.parent if path else Path(), aliases)
     seen = {**environ, **{meant: environ[alias] for alias, meant in aliases.items()}}
     chosen = {name: _engine(name, data, seen) for name in engines.TABLES}
@@ -66,6 +66,12 @@ def load(path: Path | None, environ: Mapping[str, str], worker: str = "") -> Con
     if config is None or overlay.problems:
         raise ConfigError(overlay.problems)
     return config
+
+
+def _redis_alias(environ: Mapping[str, str]) -> dict[str, str]:
+    """REDIS_URL, as others name it, unless ours is set."""
+    ours = f"{PREFIX}REDIS__URL"
+    return {"REDIS_URL": ours} if environ.get("REDIS_URL") and ours not in environ else {}
 
 
 def _engine(section: str, data: Mapping[str, Any], environ: Mapping[str, str]) -> type[Any] | str | None:

@@ -22,6 +22,7 @@ from gateway.dialplan_watch import DialplanSettings
 from gateway.license_settings import LicenseSettings
 from gateway.logs import LogSettings
 from gateway.stall_probe import StallSettings
+from gateway.store.settings import RedisSettings
 from media.legs.sip_settings import SipSettings
 from media.vad import VadSettings
 
@@ -98,14 +99,17 @@ class Config:
     """The licence proxy; none by default, and then nothing is checked or reported."""
     batch: BatchSettings = field(default_factory=BatchSettings)
     """Recordings: how many at once beside live calls, jobs, and callbacks with their results."""
+    redis: RedisSettings = field(default_factory=RedisSettings)
+    """What nodes share: sessions, jobs, usage, rate limits, prompts. Calls never wait for it."""
     logs: LogSettings = field(default_factory=LogSettings)
     """What is logged, and how."""
     stall: StallSettings = field(default_factory=StallSettings)
     """The probe that watches whether the event loop keeps up."""
 
     def __post_init__(self) -> None:
-        if not self.fleet.redis and any(e.fleet for part in (self.asr, self.tts) for e in part.engines):
-            raise ValueError("fleet.redis: is needed for engines with fleet: true; give its URL")
+        followed = any(entry.fleet for part in (self.asr, self.tts) for entry in part.engines)
+        if followed and not (self.fleet.redis or self.redis.url):
+            raise ValueError("fleet.redis: is needed for engines with fleet: true; give it, or redis.url")
         pairs = (self.sip.rtp_last_port - self.sip.rtp_first_port + 1) // 2
         if pairs < self.limits.max_calls:
             raise ValueError(

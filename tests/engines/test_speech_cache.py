@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
@@ -52,7 +52,14 @@ def test_a_text_is_kept_when_it_comes_twice_and_said_from_memory_the_third_time(
         for _ in range(4):
             assert await say(cache, "please  hold") == ["please", "hold"]
         assert voice.said == ["please  hold"] * 2
-        assert cache.stats() == {"hits": 2, "misses": 2, "evicted": 0, "kept": 1, "bytes": 4 * SIZE}
+        assert cache.stats() == {
+            "hits": 2,
+            "misses": 2,
+            "evicted": 0,
+            "shared": 0,
+            "kept": 1,
+            "bytes": 4 * SIZE,
+        }
 
     asyncio.run(main())
 
@@ -148,3 +155,30 @@ def test_bad_settings_name_the_field() -> None:
         SpeechCacheSettings(bytes=-1)
     with pytest.raises(ValueError, match=r"speech_cache\.watched is 0"):
         SpeechCacheSettings(watched=0)
+
+
+class Shelf:
+    def __init__(self) -> None:
+        self.held: dict[tuple[object, ...], tuple[SpeechChunk, ...]] = {}
+
+    async def get(self, key: tuple[object, ...]) -> tuple[SpeechChunk, ...] | None:
+        return self.held.get(key)
+
+    async def put(self, key: tuple[object, ...], chunks: Sequence[SpeechChunk]) -> None:
+        self.held[key] = tuple(chunks)
+
+
+def test_what_another_node_prepared_is_not_spoken_again() -> None:
+    async def main() -> None:
+        shelf, options = Shelf(), TtsOptions()
+        first, second = SpeechCache(ScriptedVoice(), None, shelf), SpeechCache(ScriptedVoice(), None, shelf)
+        await first.prewarm(["Hello."], options)
+        await second.prewarm(["Hello."], options)
+        assert (first.stats()["shared"], second.stats()["shared"]) == (0, 1)
+        heard = [len(chunk.pcm) async for chunk in first.speak("Hello.", options)]
+        assert [len(chunk.pcm) async for chunk in second.speak("Hello.", options)] == heard
+        assert second.stats()["hits"] == 1
+        _ = [chunk async for chunk in first.speak("A caller's own words.", options)]
+        assert len(shelf.held) == 1
+
+    asyncio.run(main())

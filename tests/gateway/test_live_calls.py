@@ -61,3 +61,12 @@ def test_news_of_a_call_that_is_gone_change_nothing() -> None:
     live.phase("c1", Phase.HEARING, 0.0)
     live.words("c1", "hello", is_final=True)
     assert live.views() == []
+
+
+def test_other_nodes_learn_nothing_of_the_parties() -> None:
+    live = LiveCalls(lambda: 0.0)
+    live.began("c1", Direction.INBOUND, PARTIES)
+    live.routed("c1", "desk")
+    live.answered("c1", "PCMU", 8000)
+    assert live.facts("c1") == {"direction": "inbound", "route": "desk", "codec": "PCMU"}
+    assert live.facts("gone") == {}

@@ -47,3 +47,11 @@ def test_who_may_go_far_may_stay_near(limit: Residency, place: Residency) -> Non
     order = ["node", "site", "cloud"]
     assert limit.allows(place) == (order.index(place) <= order.index(limit))
     assert limit.narrower(place) == min(limit, place, key=order.index)
+
+
+def test_an_engine_that_says_where_its_data_goes_is_believed() -> None:
+    from engines.hosted.deepgram_asr import DeepgramAsrSettings
+
+    assert residency_of(DeepgramAsrSettings()) is Residency.CLOUD
+    assert residency_of(DeepgramAsrSettings(url="ws://10.0.0.1")) is Residency.CLOUD
+    assert residency_of(DeepgramAsrSettings(url="wss://speech.example.com", data="site")) is Residency.SITE

@@ -108,7 +108,7 @@ asr:
         ),
         (
             "asr: {engines: [{engine: riva, fleet: true}]}",
-            "offhook.yaml:1: fleet.redis: is needed for engines with fleet: true; give its URL",
+            "offhook.yaml:1: fleet.redis: is needed for engines with fleet: true; give it, or redis.url",
         ),
     ],
 )

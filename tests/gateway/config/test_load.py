@@ -356,3 +356,13 @@ def test_a_worker_takes_its_model_from_model_url() -> None:
     assert (settings.model, settings.sha256) == (environ["MODEL_URL"], "ab" * 32)
     environ["OFFHOOK_ASR__SETTINGS__MODEL"] = "/models/other.nemo"
     assert load(None, environ, "asr").asr.settings.model == "/models/other.nemo"
+
+
+def test_redis_url_names_the_store_unless_ours_does() -> None:
+    assert load(None, {"REDIS_URL": "redis://store:6379"}).redis.url == "redis://store:6379"
+    both = {"REDIS_URL": "redis://store:6379", "OFFHOOK_REDIS__URL": "redis://other:6379"}
+    assert load(None, both).redis.url == "redis://other:6379"
+    assert load(None, {"REDIS_URL": ""}).redis.url == ""
+    with pytest.raises(ConfigError, match=r"REDIS_URL.*begins with") as told:
+        load(None, {"REDIS_URL": "http://:hush@store"})
+    assert "hush" not in str(told.value)
