@@ -11,6 +11,8 @@ from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.deepgram import query as deepgram_listen
 from gateway.api.deepgram.shape import Model
 from gateway.api.dialect import ErrorShape, admitted, room
+from gateway.api.openai import speech_request, transcription_request
+from gateway.api.openai.names import HEARING, SPEAKING
 from gateway.errors import ModelUnknown
 
 _CREATED = 1_764_000_000
@@ -63,7 +65,11 @@ def _hearing(parts: SpeechParts) -> Sequence[dict[str, Any]]:
             "formatted_output": traits.punctuation,
             "word_times": "recognised" if traits.word_times else "estimated",
             "shortest_endpointing_ms": parts.limits.shortest_endpoint_ms,
-            "parameters": {"deepgram": deepgram_listen.abilities(traits)},
+            "aliases": {"openai": list(HEARING)},
+            "parameters": {
+                "deepgram": deepgram_listen.abilities(traits),
+                "openai": transcription_request.abilities(traits),
+            },
         }
     ]
 
@@ -80,6 +86,8 @@ def _speaking(parts: SpeechParts) -> Sequence[dict[str, Any]]:
                 "languages": list(parts.speaks.languages),
                 "version": model.version,
                 "uuid": model.model_uuid,
+                "aliases": {"openai": list(SPEAKING)},
+                "parameters": {"openai": speech_request.ABILITIES},
                 "metadata": {"accent": "", "tags": [], "word_times": parts.speaks.word_times},
             }
         )

@@ -34,8 +34,8 @@ def hearing_model(name: str, asr: Asr, *, field: str = "model") -> str:
 
 
 def speaking_model(name: str, tts: Tts, *, field: str = "model") -> str:
-    """The voice's engine behind the name. Raises `ModelUnknown`."""
-    return _known(name, (tts.name, *SPEAKING), field)
+    """The voice's engine behind the name; a voice's own name will do. Raises `ModelUnknown`."""
+    return _known(name, (tts.name, *SPEAKING, *tts.voices), field)
 
 
 def voice(wanted: object, tts: Tts) -> str:

@@ -40,6 +40,14 @@ class SpeechAsk:
     not_honoured: tuple[str, ...] = ()
 
 
+ABILITIES: Mapping[str, list[str]] = {
+    "honoured": ["input", "voice", "response_format", "speed", "stream_format"],
+    "refused": [],
+    "served_without": ["instructions"],
+}
+"""What is honoured, refused and served without, for whoever asks beforehand."""
+
+
 def read_ask(body: Mapping[str, Any], tts: Tts) -> SpeechAsk:
     """The JSON body as a request. Raises `RequestUnfit`, `AbilityMissing`, `ModelUnknown`."""
     if odd := sorted(set(body) - _KNOWN):

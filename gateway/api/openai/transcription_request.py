@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +70,15 @@ def read_ask(
         segmenter=segmenter or SegmenterSettings(), not_honoured=told,
     )  # fmt: skip
     return _chunked(ask, single.get("chunking_strategy", ""))
+
+
+def abilities(traits: AsrTraits) -> Mapping[str, list[str]]:
+    """What is honoured, refused and served without, for whoever asks beforehand."""
+    honoured = ["chunking_strategy", "language", "response_format", "stream", "timestamp_granularities[]"]
+    speakers = ["known_speaker_names[]", "known_speaker_references[]", "response_format=diarized_json"]
+    refused = ["include[]", *speakers]
+    (honoured if traits.hot_words else refused).append("keywords[]")
+    return {"honoured": honoured, "refused": refused, "served_without": ["prompt", "temperature"]}
 
 
 def _sorted(fields: Sequence[tuple[str, str]]) -> tuple[dict[str, str], dict[str, list[str]]]:

@@ -19,9 +19,11 @@ from fastapi import FastAPI
 from openai.types.audio import TranscriptionVerbose
 
 from engines import registry
+from gateway.api import models
 from gateway.api.core.door import Door, MemoryRates
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.core.voice_bench import VoiceBench
+from gateway.api.openai.errors import openai_error
 from gateway.api.openai.routes import add_routes
 from media.vad import VadSettings, open_detector
 from media.wav import read_mono
@@ -67,6 +69,7 @@ class Server:
             new_id=lambda: str(uuid.uuid4()),
         )
         api = FastAPI()
+        models.add(api, parts, openai_error)
         add_routes(api, parts)
         self._server = uvicorn.Server(uvicorn.Config(api, port=0, log_config=None, lifespan="off"))
         serving = asyncio.ensure_future(self._server.serve())
@@ -158,6 +161,13 @@ def test_what_is_spoken_is_understood_again(client: openai.OpenAI, format: Forma
         path.write_bytes(target.getvalue())
     text = client.audio.transcriptions.create(file=path, model="whisper-1").text
     assert same_words("Thank you for calling Your appointment is on Monday at Goodbye", text) >= 0.7, text
+
+
+def test_models_are_listed_and_can_be_used(client: openai.OpenAI) -> None:
+    listed = {model.id for model in client.models.list()}
+    assert {"moonshine", "hibari"} & listed
+    assert client.models.retrieve("moonshine").owned_by == "offhook"
+    assert heard(client.audio.transcriptions.create(file=WAV, model="moonshine").text) >= 0.8
 
 
 def test_errors_are_the_client_s_own(client: openai.OpenAI, tmp_path: Path) -> None:

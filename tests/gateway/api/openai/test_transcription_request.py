@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.traits import AsrTraits
-from gateway.api.openai.transcription_request import TranscriptionAsk, read_ask
+from gateway.api.openai.transcription_request import TranscriptionAsk, abilities, read_ask
 from gateway.errors import AbilityMissing, ModelUnknown, RequestUnfit
 from tests.fakes.asr import ScriptedAsr
 
@@ -140,3 +140,14 @@ def test_any_values_give_a_request_or_a_clear_error(fields: list[tuple[str, str]
         ask(*fields)
     except RequestUnfit:
         pass
+
+
+def test_what_is_refused_is_told_beforehand() -> None:
+    told = abilities(AsrTraits())
+    for name in told["refused"]:
+        field, _, value = name.partition("=")
+        with pytest.raises(AbilityMissing):
+            ask((field, value or {"include[]": "logprobs"}.get(field, "x")))
+    for name in told["served_without"]:
+        assert ask((name, "0.5")).not_honoured
+    assert "keywords[]" in abilities(AsrTraits(hot_words=True))["honoured"]
