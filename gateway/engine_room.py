@@ -28,6 +28,9 @@ from gateway.residency import residency_of, residency_of_address
 
 E = TypeVar("E", bound=Engine)
 
+_FAR = 2.5
+"""So many times as long as ours others' engines may take, where the configuration does not say."""
+
 
 def _unmetered(kind: str, engine: str, outcome: str, seconds: float) -> None: ...
 
@@ -129,7 +132,7 @@ class _Room(Generic[E]):
     def _member(self, entry: EngineEntry, name: str, engine: E, place: Residency) -> Member[E]:
         return Member(
             name, engine, front=self._kind.meter(engine, entry.name), rank=entry.rank, cost=entry.cost,
-            data=place, patience=entry.patience,
+            data=place, patience=entry.patience or (_FAR if place is Residency.CLOUD else 1.0),
         )  # fmt: skip
 
     def _made(self, engine: str, settings: object) -> E:

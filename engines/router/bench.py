@@ -75,6 +75,10 @@ class Member(Generic[E]):
     """Whoever keeps the register of workers says that it takes nothing now."""
     breaker: Breaker = field(default_factory=Breaker)
     paces: dict[str, Pace] = field(default_factory=dict)
+    decodes_ahead: bool = False
+    """Of a recogniser: it was seen to answer a pause. Of others no answer is due before the end."""
+    shows_words: bool = False
+    """... to show words while somebody speaks."""
     tempo: float = USUAL_TEMPO
     """Of a voice: characters that it speaks in a second."""
     running: int = 0
@@ -350,7 +354,8 @@ class Bench(Generic[E]):
     def _worth_a_try(self, member: Member[E]) -> bool:
         if member.suspect:
             return True
-        return not member.cost and now() - member.proved >= self.settings.probe_seconds
+        ours = not member.cost and member.data is not Residency.CLOUD
+        return ours and now() - member.proved >= self.settings.probe_seconds
 
     async def _try(self, member: Member[E]) -> None:
         self.counts["probes"] += 1

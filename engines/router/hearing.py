@@ -118,7 +118,8 @@ class RoutedStream:
         segment, self._open = self._open, None
         if segment is not None:
             segment.ended = True
-            segment.asked = now() if segment.asked is None else segment.asked
+            if segment.asked is None or not (self._lines and self._lines[0].member.decodes_ahead):
+                segment.asked = now()
             self._each(lambda stream: stream.end())
             self._arm()
 
@@ -181,6 +182,8 @@ class RoutedStream:
         segment = self._segments.get(transcript.segment)
         if line not in self._lines or segment is None:
             return
+        line.member.decodes_ahead |= transcript.early
+        line.member.shows_words |= bool(transcript.text) and not (transcript.early or transcript.is_final)
         if self._answers(segment, transcript):
             self._believe(line, segment, transcript)
         elif line is not self._lines[0]:
@@ -271,10 +274,11 @@ class RoutedStream:
 
     def _due_of(self, segment: Segment) -> float | None:
         line, settings = self._lines[-1], self._bench.settings
-        if segment.asked is not None:
+        shows_words = self._options.interim and line.member.shows_words
+        if segment.asked is not None and (segment.ended or line.member.decodes_ahead):
             limit = self._bench.pace(line.member, "final", settings.final).limit
             since = segment.asked
-        elif not segment.worded and self._options.interim and not segment.paused:
+        elif segment.asked is None and not segment.worded and shows_words:
             limit = self._bench.pace(line.member, "word", settings.first_word).limit
             since = max(segment.started, line.member.proved)  # an engine that lives hears but noise
         else:

@@ -40,7 +40,7 @@ class RouterSettings:
     """When an engine that fails is left alone. One breaker for all calls."""
     probe_seconds: float = 3.0
     """0.2 to 600: engines that nobody used for so long are tried, so that a standby is known to work. Engines
-    that cost something are tried only after they failed."""
+    that cost something, or are in the cloud, are tried only after they failed."""
     probe_limit: float = 0.8
     """0.05 to 30: seconds that such a try may take."""
     replay: float = 65.0

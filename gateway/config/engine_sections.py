@@ -47,9 +47,9 @@ class EngineEntry:
     """1 to 1000: engines of the lowest rank that work share the calls. 0: its place in the list."""
     cost: float = 0.0
     """Of an hour of speech, in any money. Of two engines that are as good and as free the cheaper one is
-    used; one that costs is not tried out while nobody needs it."""
-    patience: float = 1.0
-    """0.1 to 20: so many times as long as `router` says it may take; 2 or 3 suit engines far away."""
+    used; one that costs, or is in the cloud, is tried out only after it failed."""
+    patience: float = 0.0
+    """0.1 to 20: so many times as long as `router` says it may take. 0: 2.5 in the cloud, else 1."""
     workers: tuple[StaticWorker, ...] = ()
     """With `engine: riva`: several servers that share the work, in place of `settings.address`."""
     fleet: bool = False
@@ -62,8 +62,8 @@ class EngineEntry:
             raise ValueError("rank: give 1 to 1000, or 0 for its place in the list")
         if self.cost < 0:
             raise ValueError("cost: give 0 or more")
-        if not 0.1 <= self.patience <= 20:
-            raise ValueError("patience: give 0.1 to 20")
+        if self.patience and not 0.1 <= self.patience <= 20:
+            raise ValueError("patience: give 0.1 to 20, or 0 for the usual")
         if (self.workers or self.fleet) and self.engine != "riva":
             which = "workers" if self.workers else "fleet"
             raise ValueError(f"{which}: is of use with engine: riva only")

@@ -54,9 +54,12 @@ class _Faulty:
 class FaultyAsr(_Faulty):
     """Hears words at media times: those whose middle lies in the sound of a segment."""
 
-    def __init__(self, name: str, says: Sequence[tuple[float, str]] = (), takes: float = 0.05) -> None:
-        """`says`: (middle of the word, word)."""
+    def __init__(
+        self, name: str, says: Sequence[tuple[float, str]] = (), takes: float = 0.05, plain: bool = False
+    ) -> None:
+        """`says`: (middle of the word, word). `plain`: it gives finals and nothing else."""
         super().__init__(name, takes)
+        self.plain = plain
         self.says = says
         self.streams: list[FaultyStream] = []
         self.heard = 0
@@ -90,7 +93,7 @@ class FaultyStream:
     def push(self, frame: AudioFrame) -> None:
         self.frames.append(frame)
         self.asr.heard += 1
-        if self.options.interim and (text := self.text()) != self.shown:
+        if self.options.interim and not self.asr.plain and (text := self.text()) != self.shown:
             self.shown = text
             self._give(Transcript(self.segment, text, False, stable_chars=len(text)))
 
@@ -101,6 +104,8 @@ class FaultyStream:
         return " ".join(word for at, word in self.asr.says if first <= at <= last)
 
     def pause(self) -> None:
+        if self.asr.plain:
+            return
         self.early = self._give(Transcript(self.segment, self.text(), False, early=True))
 
     def resume(self) -> None:

@@ -126,10 +126,11 @@ def test_a_standby_is_known_to_be_stopped_before_anybody_needs_it() -> None:
     in_time(main)
 
 
-def test_an_engine_that_costs_is_tried_only_after_it_failed() -> None:
+@pytest.mark.parametrize("more", [{"cost": 0.5}, {"data": Residency.CLOUD}])
+def test_an_engine_that_costs_is_tried_only_after_it_failed(more: dict[str, Any]) -> None:
     async def main() -> None:
         engine = FaultyAsr("hosted")
-        bench = bench_of(Member[Asr]("hosted", engine, cost=0.5))
+        bench = bench_of(Member[Asr]("hosted", engine, **more))
         await bench.warm_up()
         await asyncio.sleep(60.0)
         assert engine.streams == []

@@ -231,6 +231,17 @@ def test_words_that_were_promised_are_not_taken_back_by_the_next_engine() -> Non
     assert call.finals == [(0, words_of(0).upper())], "a final may differ"
 
 
+def test_of_an_engine_that_gives_finals_only_nothing_is_due_before_the_end() -> None:
+    first = FaultyAsr("first", SAYS, takes=0.2, plain=True)
+    second = FaultyAsr("second", SAYS)
+    call = converse([first, second], segments=4)
+    assert call.switches == [] and [n for n, _ in call.finals] == [0, 1, 2, 3]
+    assert [stream for stream in second.streams if stream.options.interim] == []
+    first.set("deaf")
+    call = converse([first, second], segments=1)
+    assert call.finals == [(0, words_of(0))] and call.final_at(0) < 1.3 + 0.25 + 0.1
+
+
 def test_noise_costs_nobody_his_place() -> None:
     first, second = FaultyAsr("first"), FaultyAsr("second")
     call = converse([first, second], segments=3)

@@ -90,7 +90,7 @@ asr:
         "offhook.yaml:6: asr.engines.3.settings.address: give host:port, not 'nowhere'",
         "offhook.yaml:7: asr.engines.4.data: is not one of the choices; choose '', 'node', 'site' or 'cloud'",
         "offhook.yaml:8: asr.engines.5.fleet: is of use with engine: riva only",
-        "offhook.yaml:9: asr.engines.6.patience: give 0.1 to 20",
+        "offhook.yaml:9: asr.engines.6.patience: give 0.1 to 20, or 0 for the usual",
     ]
 
 
