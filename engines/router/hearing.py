@@ -136,6 +136,7 @@ class RoutedStream:
         if self._open is not None and self._open.number == segment:
             self.cancel()
         elif self._segments.pop(segment, None) is not None:
+            self._release()
             self._arm()
 
     async def results(self) -> AsyncIterator[Transcript]:
@@ -180,7 +181,7 @@ class RoutedStream:
     def _take(self, line: Line, transcript: Transcript) -> None:
         """An engine says something: is it what we wait for, and from the line that we believe?"""
         segment = self._segments.get(transcript.segment)
-        if line not in self._lines or segment is None:
+        if line not in self._lines or segment is None or segment.final is not None:
             return
         line.member.decodes_ahead |= transcript.early
         line.member.shows_words |= bool(transcript.text) and not (transcript.early or transcript.is_final)
@@ -189,13 +190,22 @@ class RoutedStream:
         elif line is not self._lines[0]:
             return
         if transcript.is_final:
-            del self._segments[segment.number]
+            segment.final = transcript
             if self._open is segment:
                 self._open = None
-        elif not transcript.early and not self._may_show(segment, transcript):
-            return
-        self._post(transcript)
+            self._release()
+        elif transcript.early or self._may_show(segment, transcript):
+            self._post(transcript)
         self._arm()
+
+    def _release(self) -> None:
+        """Finals in the order of their segments; an engine that lost one does not hold up those after it for
+        longer than another engine needs."""
+        for segment in tuple(self._segments.values()):
+            if segment.final is None:
+                return
+            del self._segments[segment.number]
+            self._post(segment.final)
 
     def _answers(self, segment: Segment, transcript: Transcript) -> bool:
         """Whether it is the progress that is due."""
@@ -273,6 +283,8 @@ class RoutedStream:
         return min(dues, default=None)
 
     def _due_of(self, segment: Segment) -> float | None:
+        if segment.final is not None:
+            return None
         line, settings = self._lines[-1], self._bench.settings
         shows_words = self._options.interim and line.member.shows_words
         if segment.asked is not None and (segment.ended or line.member.decodes_ahead):
@@ -345,7 +357,8 @@ class RoutedStream:
         try:
             stream = member.serving.stream(options)
             for segment in self._segments.values():
-                segment.replay(stream)
+                if segment.final is None:
+                    segment.replay(stream)
         except EngineError as error:
             self._bench.report(member, error)
             if isinstance(error, EngineRefused):

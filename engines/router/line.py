@@ -31,6 +31,8 @@ class Segment:
     """Since when an early or final answer is due; None: none is."""
     worded: bool = False
     """Words of it were shown."""
+    final: Transcript | None = None
+    """It is here, and waits for that of an earlier segment."""
     promised: str = ""
     """Text shown that no later interim may take back."""
 
