@@ -99,7 +99,7 @@ class Scheduler(Protocol):
     ) -> None: ...
     def forget(self, row: int) -> None: ...
     def next(self, now: float) -> Work: ...
-    def was_read(self, rows: tuple[int, ...], took: float) -> None: ...
+    def was_read(self, rows: tuple[int, ...], took: float, ended: tuple[int, ...] = ()) -> None: ...
     def stepped(self, rows: tuple[int, ...], ended: tuple[int, ...], took: float) -> None: ...
     def voiced(self, speech: dict[int, float], now: float, took: float) -> None: ...
 
@@ -178,15 +178,18 @@ class Play:
         talks = [self._talks[row] for row in work.rows]
         if isinstance(work, Read):
             took = self._takes("read", self._device.read(sum(talk.prompt for talk in talks)))
-            self._scheduler.was_read(work.rows, took)
+            self._scheduler.was_read(work.rows, took, self._gained(work.rows, talks))
         elif isinstance(work, Step):
             took = self._takes("step", self._device.step(len(talks)))
-            for talk in talks:
-                talk._tokens += 1
-            ended = tuple(row for row, talk in zip(work.rows, talks, strict=True) if self._whole(talk))
-            self._scheduler.stepped(work.rows, ended, took)
+            self._scheduler.stepped(work.rows, self._gained(work.rows, talks), took)
         else:
             self._voice(work, talks)
+
+    def _gained(self, rows: tuple[int, ...], talks: list[Talk]) -> tuple[int, ...]:
+        """One token more for each; returns the rows that have all of theirs."""
+        for talk in talks:
+            talk._tokens += 1
+        return tuple(row for row, talk in zip(rows, talks, strict=True) if self._whole(talk))
 
     def _voice(self, work: Voice, talks: list[Talk]) -> None:
         sizes = [talk._tokens - talk._sent / self._device.token for talk in talks]
@@ -259,9 +262,10 @@ class FixedChunks:
             return Read(tuple(self._waiting[:room]))
         return Step(tuple(self._pending)) if self._pending else Rest(None)
 
-    def was_read(self, rows: tuple[int, ...], took: float) -> None:
+    def was_read(self, rows: tuple[int, ...], took: float, ended: tuple[int, ...] = ()) -> None:
         self._waiting = self._waiting[len(rows) :]
-        self._pending.update(dict.fromkeys(rows, 0))
+        self._pending.update(dict.fromkeys(rows, 1))
+        self._ended.update(ended)
 
     def stepped(self, rows: tuple[int, ...], ended: tuple[int, ...], took: float) -> None:
         for row in rows:

@@ -20,7 +20,7 @@ from engines.coqui.growth import ChunkSizes, Pace
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read the prompts of these rows; from then on they gain tokens."""
+    """Read the prompts of these rows, which gives them their first token."""
 
     rows: tuple[int, ...]
 
@@ -220,12 +220,12 @@ class SpeechScheduler:
             return Voice(self._together(ready, begun, now))
         return Rest(now + _LOOK_AGAIN if new else None)
 
-    def was_read(self, rows: tuple[int, ...], took: float) -> None:
-        """The work `Read` is done and took so many seconds."""
+    def was_read(self, rows: tuple[int, ...], took: float, ended: tuple[int, ...] = ()) -> None:
+        """The work `Read` is done and took so many seconds; it gave each row its first token."""
         self.reading.learn(sum(row.prompt for row in self._find(rows)), took)
         self._beside.add(took, 0)
         for row in self._find(rows):
-            row.phase = Phase.SPEAKING
+            row.tokens, row.phase = 1, Phase.ENDED if row.id in ended else Phase.SPEAKING
 
     def stepped(self, rows: tuple[int, ...], ended: tuple[int, ...], took: float) -> None:
         """The work `Step` is done; the rows in `ended` have all their tokens."""

@@ -34,7 +34,7 @@ class TokenModel(Protocol):
 
     rate: int
 
-    def read(self, prompts: dict[int, Any]) -> None: ...
+    def read(self, prompts: dict[int, Any]) -> tuple[int, ...]: ...
     def step(self, rows: Sequence[int]) -> tuple[int, ...]: ...
     def voice(self, rows: Sequence[int]) -> dict[int, Samples]: ...
     def forget(self, row: int) -> None: ...
@@ -110,15 +110,20 @@ class XttsBench:
     def _read(self, rows: tuple[int, ...]) -> None:
         began = self._clock()
         done = self._safely(rows, lambda some: self._model.read({r: self._rows[r].prompt for r in some}))
-        self.scheduler.was_read(tuple(row for some, _ in done for row in some), self._clock() - began)
+        ended = self._ended(done)
+        self.scheduler.was_read(tuple(r for some, _ in done for r in some), self._clock() - began, ended)
 
     def _step(self, rows: tuple[int, ...]) -> None:
         began = self._clock()
         done = self._safely(rows, self._model.step)
+        ended = self._ended(done)
+        self.scheduler.stepped(tuple(r for some, _ in done for r in some), ended, self._clock() - began)
+
+    def _ended(self, done: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[int, ...]:
         ended = tuple(row for _, over in done for row in over)
         for row in ended:
             self._rows[row].ended = True
-        self.scheduler.stepped(tuple(r for some, _ in done for r in some), ended, self._clock() - began)
+        return ended
 
     def _voice(self, rows: tuple[int, ...]) -> None:
         began = self._clock()

@@ -18,7 +18,7 @@ from engines.base import EngineFailed, EngineRefused
 from engines.coqui import weights
 from engines.coqui.checkpoint import VOCABULARY, Checkpoint
 from engines.coqui.window import Interpolation
-from engines.coqui.xtts_rows import Sampling, TokenRow, TokenRows
+from engines.coqui.xtts_rows import Past, Sampling, TokenRow, TokenRows
 from engines.coqui.xtts_voices import Speaker
 from engines.loudness import Samples
 from engines.models.base import ModelUnfit
@@ -42,8 +42,8 @@ class Prompt:
 
     @property
     def length(self) -> int:
-        """Places that it takes in a row's past."""
-        return len(self.ids) + 2 + int(self.speaker.style.shape[1])
+        """Places that are read for it, its voice's opening not counted, which is read once."""
+        return len(self.ids) + 3
 
 
 class XttsModel:
@@ -63,6 +63,7 @@ class XttsModel:
         self.languages = tuple(config.languages)
         sampling = Sampling(config.temperature, config.top_k, config.top_p, config.repetition_penalty, greedy)
         self._rows = TokenRows(self._xtts.gpt, sampling, self.device)
+        self._openings: dict[str, Past] = {}
 
     def _held(self) -> float:
         """Seconds at a chunk's end, at most, that must wait for what follows."""
@@ -90,12 +91,15 @@ class XttsModel:
         return Prompt(ids, speaker, speed, seed)
 
     @torch.inference_mode()
-    def read(self, prompts: dict[int, Prompt]) -> None:
-        """New rows with these prompts."""
-        self._rows.read({row: (self._embedded(p), p.seed) for row, p in prompts.items()})
+    def read(self, prompts: dict[int, Prompt]) -> tuple[int, ...]:
+        """New rows with these prompts, and their first token; returns those that have all theirs now."""
+        ended = self._rows.read(
+            {row: (self._opening(p.speaker), self._embedded(p), p.seed) for row, p in prompts.items()}
+        )
         for row, prompt in prompts.items():
             state = self._rows.rows[row]
             state.speaker, state.speed = prompt.speaker, prompt.speed
+        return ended
 
     @torch.inference_mode()
     def step(self, rows: Sequence[int]) -> tuple[int, ...]:
@@ -124,8 +128,13 @@ class XttsModel:
         gpt = self._xtts.gpt
         ids = (gpt.start_text_token, *prompt.ids, gpt.stop_text_token)
         text = torch.tensor([ids], dtype=torch.int, device=self.device)
-        embedded = gpt.text_embedding(text) + gpt.text_pos_embedding(text)
-        return torch.cat([prompt.speaker.style, embedded], 1)[0]
+        embedded: torch.Tensor = gpt.text_embedding(text) + gpt.text_pos_embedding(text)
+        return embedded[0]
+
+    def _opening(self, speaker: Speaker) -> Past:
+        if speaker.name not in self._openings:
+            self._openings[speaker.name] = self._rows.opening(speaker.style)
+        return self._openings[speaker.name]
 
     def _interpolation(self, speed: float) -> Interpolation:
         return Interpolation(self._scales if speed == 1 else (1 / speed, *self._scales))

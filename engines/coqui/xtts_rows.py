@@ -73,34 +73,55 @@ class TokenRows:
         self._most = int(gpt.max_gen_mel_tokens)
         self.rows: dict[int, TokenRow] = {}
 
-    def read(self, prompts: dict[int, tuple[torch.Tensor, int]]) -> None:
-        """New rows: each an embedded prompt (places, width) and the seed of its chances."""
-        width = next(iter(prompts.values()))[0].shape[1]
-        longest = max(len(prompt) for prompt, _ in prompts.values())
-        embedded = torch.zeros(len(prompts), longest, width, device=self._device)
-        for place, (prompt, _) in enumerate(prompts.values()):
-            embedded[place, longest - len(prompt) :] = prompt
-        lengths = [len(prompt) for prompt, _ in prompts.values()]
+    def opening(self, style: torch.Tensor) -> Past:
+        """What every prompt of a voice begins with, read once; `style`: (1, places, width)."""
         cache = DynamicCache()
-        self._run(embedded, cache, self._mask(lengths, longest))
+        self._run(style, cache, self._mask([style.shape[1]], style.shape[1]))
+        return _past(cache)
+
+    def read(self, prompts: dict[int, tuple[Past, torch.Tensor, int]]) -> tuple[int, ...]:
+        """New rows: each its voice's opening, an embedded text (places, width), the seed of its chances.
+
+        Each has its first token then; returns those that have all of theirs.
+        """
+        texts = [self._begun(text) for _, text, _ in prompts.values()]
+        longest, opened = max(map(len, texts)), next(iter(prompts.values()))[0][0][0].shape[2]
+        embedded = torch.stack([torch.nn.functional.pad(t, (0, 0, longest - len(t), 0)) for t in texts])
+        cache = DynamicCache()
+        for layer in range(len(next(iter(prompts.values()))[0])):
+            keys, values = (torch.cat([p[0][layer][part] for p in prompts.values()]) for part in (0, 1))
+            cache.update(keys, values, layer)
+        mask = self._mask([len(text) for text in texts], longest)
+        mask = torch.cat([torch.ones(len(texts), opened, dtype=torch.long, device=self._device), mask], 1)
+        hidden = self._run(embedded, cache, mask)[:, -1]
         past = _past(cache)
-        for place, (row, (prompt, seed)) in enumerate(prompts.items()):
-            self.rows[row] = self._row(len(prompt), seed, width)
-            cut = longest - len(prompt)
-            self._batch.aside[row] = [
-                (k[place : place + 1, :, cut:], v[place : place + 1, :, cut:]) for k, v in past
-            ]
+        for place, (row, (_, _, seed)) in enumerate(prompts.items()):
+            self.rows[row] = self._row(opened + len(texts[place]) - 1, seed, hidden.shape[1])
+            room = longest - len(texts[place])
+            mine = _selected(past, [place]) if len(texts) > 1 else past
+            self._batch.aside[row] = [(_without(k, opened, room), _without(v, opened, room)) for k, v in mine]
+        return self._gain(list(prompts), hidden)
 
     def step(self, ids: Sequence[int]) -> tuple[int, ...]:
         """One token for each of these rows; returns those that have all theirs now."""
         self._assemble(tuple(ids))
-        rows = [self.rows[row] for row in self._batch.ids]
-        hidden = self._hidden(rows)
+        return self._gain(self._batch.ids, self._hidden([self.rows[row] for row in self._batch.ids]))
+
+    def _begun(self, text: torch.Tensor) -> torch.Tensor:
+        """The text and the token that opens all speech."""
+        gpt = self._gpt
+        start = torch.tensor([int(gpt.start_audio_token)], device=self._device)
+        first = torch.zeros(1, dtype=torch.long, device=self._device)
+        return torch.cat([text, gpt.mel_embedding(start) + gpt.mel_pos_embedding.emb(first)])
+
+    def _gain(self, ids: Sequence[int], hidden: torch.Tensor) -> tuple[int, ...]:
+        """Each row's next token, drawn from what the transformer made of the last one."""
+        rows = [self.rows[row] for row in ids]
         latents = self._gpt.final_norm(hidden)
         tokens = self._drawn(self._gpt.mel_head(latents).float(), rows)
         stop = int(self._gpt.stop_audio_token)
         ended = []
-        for place, (row_id, row) in enumerate(zip(self._batch.ids, rows, strict=True)):
+        for place, (row_id, row) in enumerate(zip(ids, rows, strict=True)):
             row.latents[row.count] = latents[place]
             row.token = tokens[place]
             row.seen[row.token] = True
@@ -222,6 +243,11 @@ def _selected(past: Past, places: list[int]) -> Past:
     if past and len(places) == past[0][0].shape[0]:
         return past
     return [(k[places], v[places]) for k, v in past]
+
+
+def _without(tensor: torch.Tensor, first: int, room: int) -> torch.Tensor:
+    """Without the `room` empty places from `first` on."""
+    return torch.cat([tensor[:, :, :first], tensor[:, :, first + room :]], 2) if room else tensor
 
 
 def _pushed(tensor: torch.Tensor, longest: int) -> torch.Tensor:

@@ -55,11 +55,12 @@ class HummingTokens:
     def prompt(self, text: str, language: str, speaker: Any, speed: float) -> HumPrompt:
         return HumPrompt(text, max(4, round(2 * len(text) / speed)), speaker)
 
-    def read(self, prompts: dict[int, HumPrompt]) -> None:
+    def read(self, prompts: dict[int, HumPrompt]) -> tuple[int, ...]:
         self.threads.add(threading.get_ident())
         self.rows |= prompts
         for row in prompts:
-            self.counts[row] = self.sent[row] = 0
+            self.counts[row], self.sent[row] = 1, 0
+        return ()
 
     def step(self, rows: Sequence[int]) -> tuple[int, ...]:
         self.threads.add(threading.get_ident())
