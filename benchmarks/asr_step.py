@@ -120,8 +120,9 @@ def _pipeline(path: Path, chunk_ms: int, streams: int, device: str) -> dict[str,
         "matmul_precision": "high", "enable_itn": False, "enable_nmt": False, "cache_dir": None,
         "return_tail_result": False, "asr_output_granularity": "segment",
         "asr": {
-            "model_name": str(path), "device": device, "device_id": 0, "compute_dtype": "float32",
-            "use_amp": False, "decoding": {"strategy": "greedy_batch", "greedy": greedy},
+            "model_name": str(path), "device": device, "device_id": 0,
+            "compute_dtype": "bfloat16" if device == "cuda" else "float32", "use_amp": False,
+            "decoding": {"strategy": "greedy_batch", "greedy": greedy},
         },
         "itn": {
             "batch_size": 8, "n_jobs": 1, "left_padding_size": 4, "max_number_of_permutations_per_split": 30,
