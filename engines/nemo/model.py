@@ -6,7 +6,7 @@ raises has changed nothing. Rows that only peek, and those that fill a batch up,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,26 +99,15 @@ class NemoModel:
             self._head.reset(row.slot)
             self._hot.pop(row.slot, None)
         parts = [self._embed(part) for part in (firsts, rows[len(firsts) :]) if part]
-        embedded = torch.cat([part.embedded for part in parts])
-        lengths = torch.cat([part.lengths for part in parts])
-        missing = (fits(len(rows), self._buckets) if self._buckets else len(rows)) - len(rows)
         heard = [self._heard(row) for row in rows]
-        encoded, kept = self._attention.advance(
-            F.pad(embedded, (0, 0, 0, 0, 0, missing)),
-            F.pad(lengths, (0, missing), value=self.geometry.outputs),
-            self._numbers([row.slot for row in rows] + [self.slots] * missing),
-            past := self._numbers(heard + [0] * missing),
-        )
-        encoded = encoded[: len(rows)].float()
-        behind = torch.arange(encoded.shape[2], device=self._device) >= lengths[:, None]
-        encoded = encoded.masked_fill(behind[:, None], 0.0)
+        encoded, lengths, keep = self._encode(rows, parts, heard)
         sound = torch.isfinite(encoded).all(2).all(1)
         frames = torch.where(sound, lengths, 0).tolist()
         pens = [self._pen(row, before, real) for row, before, real in zip(rows, heard, frames, strict=True)]
         written = self._head.decode(encoded.masked_fill(~sound[:, None, None], 0.0), pens)
         fine = sound.tolist()
         homes = [self._home(row, good) for row, good in zip(rows, fine, strict=True)]
-        self._attention.keep(self._numbers(homes + [self.slots] * missing), past, kept)
+        keep(homes)
         self._head.keep(homes, written)
         self._keep_features(parts, homes)
         for pen, home in zip(pens, homes, strict=True):
@@ -128,6 +117,30 @@ class NemoModel:
             Outcome(tuple(pen.tokens)) if good else Outcome(error=_BROKEN_NUMBERS)
             for pen, good in zip(pens, fine, strict=True)
         ]
+
+    def _encode(
+        self, rows: Sequence[Row], parts: Sequence[_Embedded], heard: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor, Callable[[Sequence[int]], None]]:
+        """[rows, width, frames] with zeros behind each row's end, real frames, and how to keep the past.
+
+        The batch is filled up to its bucket with rows that live in the scratch slot.
+        """
+        missing = (fits(len(rows), self._buckets) if self._buckets else len(rows)) - len(rows)
+        lengths = torch.cat([part.lengths for part in parts])
+        past = self._numbers([*heard, *[0] * missing])
+        encoded, kept = self._attention.advance(
+            F.pad(torch.cat([part.embedded for part in parts]), (0, 0, 0, 0, 0, missing)),
+            F.pad(lengths, (0, missing), value=self.geometry.outputs),
+            self._numbers([*(row.slot for row in rows), *[self.slots] * missing]),
+            past,
+        )
+        encoded = encoded[: len(rows)].float()
+        behind = torch.arange(encoded.shape[2], device=self._device) >= lengths[:, None]
+
+        def keep(homes: Sequence[int]) -> None:
+            self._attention.keep(self._numbers([*homes, *[self.slots] * missing]), past, kept)
+
+        return encoded.masked_fill(behind[:, None], 0.0), lengths, keep
 
     def _embed(self, rows: Sequence[Row]) -> _Embedded:
         """Sound to the encoder's layers; all rows are first steps, or none is."""
