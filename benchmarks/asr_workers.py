@@ -260,7 +260,7 @@ def main() -> None:
     arguments.add_argument("--calls", type=numbers, default=[8, 16, 24, 32, 48], help="calls (8,16,24,32,48)")
     arguments.add_argument("--seconds", type=float, default=30.0, help="in which turns begin, per row (30)")
     arguments.add_argument("--threads", type=int, default=0, help="decode threads; 0: as by default")
-    arguments.add_argument("--goal", type=int, default=8, help="calls that must be held (8)")
+    arguments.add_argument("--goal", type=int, default=32, help="calls that must be held (32)")
     chosen = arguments.parse_args()
     raise SystemExit(measure(chosen, load_prompts(chosen.speech)))
 
