@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,38 @@ def status(
     except (httpx.HTTPError, ValueError) as error:
         told = f"no proxy at {address} ({type(error).__name__}); start it with `offhook license`"
         typer.echo(f"offhook: {told}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(0 if health.status_code == 200 else 1)
+
+
+@license_app.command()
+def export(folder: Folder = Path("licence")) -> None:
+    """Print usage that was not delivered, one JSON object a line, and count it as delivered.
+
+    For sites without a way out. Stop the proxy first: a journal has one owner.
+    """
+
+    def work() -> None:
+        from license.journal import Journal
+
+        journal = Journal(folder / "usage")
+        while (batch := journal.next_batch()) is not None:
+            for event in batch.events:
+                typer.echo(event.line())
+            sys.stdout.flush()
+            journal.delivered(batch)
+
+    _run(work)
+
+
+@license_app.command()
+def keygen() -> None:
+    """Print a new private key of a vendor; the public one goes to stderr."""
+    from license.signature import new_key, public_of
+
+    key = new_key()
+    typer.echo(key)
+    typer.echo(f"public key: {public_of(key)}", err=True)
 
 
 @license_app.command()
