@@ -69,13 +69,15 @@ def account_configs(
 
 def _base(settings: SipSettings, advertised: str) -> Any:
     config = pjsua2.AccountConfig()
-    call, media, nat = config.callConfig, config.mediaConfig, config.natConfig
+    sip, call, media, nat = config.sipConfig, config.callConfig, config.mediaConfig, config.natConfig
     optional, inactive = pjsua2.PJSUA_SIP_TIMER_OPTIONAL, pjsua2.PJSUA_SIP_TIMER_INACTIVE
     call.timerUse = optional if settings.session_timer else inactive
     call.timerSessExpiresSec = settings.session_expires_s
     call.timerMinSESec = settings.session_min_s
     media.lockCodecEnabled = False
     media.srtpSecureSignaling = 0
+    if ":" in settings.host:
+        sip.ipv6Use = media.ipv6Use = pjsua2.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY
     media.transportConfig.boundAddress = settings.host
     media.transportConfig.publicAddress = advertised
     nat.iceEnabled = False
@@ -123,10 +125,11 @@ def _media(config: Any, trunk: TrunkSettings, first: int, width: int) -> None:
 
 def open_transports(endpoint: Any, settings: SipSettings) -> dict[SipTransport, int]:
     """Open every transport that has a port; returns the ports really bound."""
+    six = pjsua2.PJSIP_TRANSPORT_IPV6 if ":" in settings.host else 0
     kinds = (
-        (SipTransport.UDP, settings.udp_port, pjsua2.PJSIP_TRANSPORT_UDP),
-        (SipTransport.TCP, settings.tcp_port, pjsua2.PJSIP_TRANSPORT_TCP),
-        (SipTransport.TLS, settings.tls_port, pjsua2.PJSIP_TRANSPORT_TLS),
+        (SipTransport.UDP, settings.udp_port, pjsua2.PJSIP_TRANSPORT_UDP | six),
+        (SipTransport.TCP, settings.tcp_port, pjsua2.PJSIP_TRANSPORT_TCP | six),
+        (SipTransport.TLS, settings.tls_port, pjsua2.PJSIP_TRANSPORT_TLS | six),
     )
     bound: dict[SipTransport, int] = {}
     for name, port, kind in kinds:

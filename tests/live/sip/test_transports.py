@@ -88,6 +88,11 @@ def test_a_call_that_we_place(gateway: GatewayProcess) -> None:
         talk_between(caller, gateway, f"sip:hangup@127.0.0.1:{gateway.ports['udp']}")
 
 
+def test_a_call_over_ipv6() -> None:
+    with GatewayProcess(host="::1") as callee, GatewayProcess(host="::1") as caller:
+        talk_between(caller, callee, f"sip:hangup@[::1]:{callee.ports['udp']}")
+
+
 @pytest.mark.parametrize(("policy", "code"), [("mandatory", 488), ("optional", 200)])
 def test_a_call_in_the_clear_meets_the_trunks_srtp_policy(policy: str, code: int) -> None:
     with GatewayProcess(trunks=[trunk(policy)]) as process, Phone(process.sip) as phone:
