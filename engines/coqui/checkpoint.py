@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.models.base import ModelError, ModelUnfit
+from engines.models.base import ModelError, Models, ModelUnfit
 
 CONFIG = "config.json"
 WEIGHTS = "model.pth"
@@ -37,7 +37,7 @@ class Checkpoint:
 
 def find(path: Path, kind: str) -> Checkpoint:
     """The voice of that kind ("vits", "xtts") in the folder, or beside the file. Raises `ModelError`."""
-    folder = path if path.is_dir() else path.parent
+    folder = _innermost(path) if path.is_dir() else path.parent
     needed = [CONFIG, WEIGHTS] + ([VOCABULARY] if kind == "xtts" else [])
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
@@ -49,6 +49,20 @@ def find(path: Path, kind: str) -> Checkpoint:
     if kind == "vits":
         _check_vits(config)
     return Checkpoint(folder, config)
+
+
+def fetched(models: Models, source: str, sha256: str) -> Path:
+    """The voice's files, wherever they come from. Blocks meanwhile. Raises `ModelError`."""
+    if not source:
+        cure = "give its folder, or what the model store can fetch"
+        raise ModelError(f"tts.settings.model names no voice: {cure}")
+    return models.path(source, sha256)
+
+
+def _innermost(folder: Path) -> Path:
+    """The folder itself, or the only one in it: archives are often packed so."""
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def _read(path: Path) -> Mapping[str, Any]:

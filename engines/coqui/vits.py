@@ -13,7 +13,7 @@ import structlog
 
 from engines.base import EngineBusy, EngineError, EngineFailed, EngineTimeout, SpeechChunk, TtsOptions, Word
 from engines.coqui.ask import Listener, check, require_library
-from engines.coqui.checkpoint import find
+from engines.coqui.checkpoint import fetched, find
 from engines.coqui.gather import Gatherer
 from engines.coqui.licence import Licence
 from engines.coqui.mail import Mail
@@ -220,7 +220,7 @@ def _timed(
 
 def _load(settings: CoquiVitsSettings, models: Models) -> VitsVoice:
     """In the model's thread: fetch, look, load."""
-    checkpoint = find(models.path(settings.model, settings.sha256), "vits")
+    checkpoint = find(fetched(models, settings.model, settings.sha256), "vits")
     from engines.coqui.vits_model import VitsModel
     from engines.coqui.weights import use_threads
 

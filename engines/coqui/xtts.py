@@ -21,7 +21,7 @@ from engines.base import (
     TtsOptions,
 )
 from engines.coqui.ask import Listener, check, require_library
-from engines.coqui.checkpoint import find
+from engines.coqui.checkpoint import fetched, find
 from engines.coqui.mail import Mail
 from engines.coqui.reading import stretches
 from engines.coqui.scheduler import SpeechScheduler
@@ -224,7 +224,7 @@ class CoquiXttsTts:
 
 def _load(settings: CoquiXttsSettings, models: Models) -> Loaded:
     """In the model's thread: fetch, look, load."""
-    checkpoint = find(models.path(settings.model, settings.sha256), "xtts")
+    checkpoint = find(fetched(models, settings.model, settings.sha256), "xtts")
     from engines.coqui.weights import use_threads
     from engines.coqui.xtts_model import XttsModel
     from engines.coqui.xtts_voices import speakers

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from engines.base import EngineRefused
-from engines.coqui.checkpoint import find, inside
+from engines.coqui.checkpoint import fetched, find, inside
 from engines.coqui.licence import CPML, Licence
 from engines.coqui.reading import matching, stretches
 from engines.coqui.settings import CoquiVitsSettings, CoquiXttsSettings
 from engines.models.base import ModelError
+from engines.models.local import LocalModels
 
 
 def voice(folder: Path, config: object, *, vocabulary: bool = True) -> Path:
@@ -26,6 +27,17 @@ def test_a_folder_or_a_file_in_it_names_the_voice(tmp_path: Path) -> None:
     folder = voice(tmp_path / "v", {"model": "vits"})
     assert find(folder, "vits").weights == folder / "model.pth"
     assert find(folder / "model.pth", "vits").folder == folder
+
+
+def test_an_archive_that_holds_one_folder_is_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "unpacked").mkdir()
+    folder = voice(tmp_path / "unpacked" / "anna", {"model": "vits"})
+    assert find(tmp_path / "unpacked", "vits").folder == folder
+
+
+def test_no_model_is_told_by_the_fields_name() -> None:
+    with pytest.raises(ModelError, match="tts.settings.model names no voice"):
+        fetched(LocalModels(), "", "")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

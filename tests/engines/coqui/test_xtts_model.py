@@ -190,6 +190,27 @@ def test_a_file_that_carries_code_is_refused_and_runs_nothing(
     assert not mark.exists()
 
 
+def test_the_published_files_own_settings_classes_are_read_and_nothing_is_rewritten(
+    xtts_folder: Path, tmp_path: Path
+) -> None:
+    """The published checkpoint carries its settings as objects, two of them under an address that moved."""
+    from TTS.tts.configs.xtts_config import XttsArgs, XttsAudioConfig, XttsConfig
+
+    copy = damaged(xtts_folder, tmp_path)
+    held = torch.load(copy / "model.pth", weights_only=True)
+    now = XttsArgs.__module__
+    XttsArgs.__module__ = XttsAudioConfig.__module__ = "TTS.tts.models.xtts"
+    try:
+        torch.save({**held, "config": XttsConfig()}, copy / "model.pth")
+    finally:
+        XttsArgs.__module__ = XttsAudioConfig.__module__ = now
+    before = (copy / "model.pth").read_bytes()
+    assert b"TTS.tts.models.xtts" in before
+    (copy / "model.pth").chmod(0o444)
+    loaded(copy)
+    assert (copy / "model.pth").read_bytes() == before
+
+
 def test_weights_of_another_model_are_refused(xtts_folder: Path, tmp_path: Path) -> None:
     copy = damaged(xtts_folder, tmp_path)
     arguments = find(copy, "xtts").config["model_args"]
