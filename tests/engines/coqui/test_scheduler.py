@@ -134,12 +134,13 @@ def test_one_caller_hears_the_first_sound_far_earlier_than_with_chunks_of_twenty
     assert ours.late == 0
 
 
-@pytest.mark.parametrize("count", [8, 32, 48])
-def test_first_sound_stays_early_and_nobody_runs_dry_as_the_load_grows(count: int) -> None:
+@pytest.mark.parametrize(("count", "slowest"), [(8, 0.15), (32, 0.25), (48, 0.6)])
+def test_first_sound_stays_early_and_nobody_runs_dry_as_the_load_grows(count: int, slowest: float) -> None:
+    """At 48 calls this device is at four fifths of what it can do: one in a hundred waits for its turn."""
     played = Play(scheduler(), GPU_LIKE, calls(count, 30.0, seed=count)).run()
     assert played.late == 0
     assert not any(talk.refused for talk in played.talks)
-    assert waits(played, 0.5) < 0.14 and waits(played, 0.99) < 0.45
+    assert waits(played, 0.5) < 0.14 and waits(played, 0.99) < slowest
 
 
 @pytest.mark.parametrize("count", [128, 256])
