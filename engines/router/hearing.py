@@ -87,6 +87,7 @@ class RoutedStream:
         self._open = self._segments[segment] = Segment(segment, now(), deque(maxlen=kept))
         while len(self._segments) > _MOST_SEGMENTS:
             del self._segments[next(iter(self._segments))]
+        self._release()
         self._each(lambda stream: stream.start(segment))
         self._arm()
 
@@ -309,9 +310,18 @@ class RoutedStream:
             if self._bench.may_hedge() and self._connect() is not None:
                 self._bench.counts["hedged_streams"] += 1
             else:  # nobody else: wait for what there is
+                self._give_up_lost()
                 self._timer = asyncio.get_running_loop().call_later(_RETRY, self._ring)
                 return
         self._arm()
+
+    def _give_up_lost(self) -> None:
+        """A final that its engine passed over, and nobody else can give, holds up no later one."""
+        segments = list(self._segments.values())
+        for number, segment in enumerate(segments):
+            if segment.final is None and any(later.final is not None for later in segments[number:]):
+                del self._segments[segment.number]
+        self._release()
 
     def _broke(self, line: Line, error: EngineError) -> None:
         """A line is of no use any more."""

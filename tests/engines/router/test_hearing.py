@@ -257,6 +257,31 @@ def test_without_any_engine_it_waits_and_goes_on_when_one_is_back() -> None:
     assert call.final_at(0) > 4.0
 
 
+def test_a_final_that_its_only_engine_lost_holds_up_the_next_one_but_for_a_moment() -> None:
+    first = FaultyAsr("first", SAYS)
+
+    async def main() -> tuple[int, float]:
+        asr = RoutedAsr(asr_bench([first]))
+        await asr.warm_up()
+        stream = asr.stream(AsrOptions())
+        first.set("deaf")
+        for segment in range(2):
+            stream.start(segment)
+            stream.push(AudioFrame(np.zeros(160, np.int16), 8000, segment * 16000 + 800, now()))
+            stream.end()
+            await asyncio.sleep(0.1)
+            first.set("ok")
+        began = now()
+        finals = [t.segment async for t in _first(stream)]
+        took = now() - began
+        await stream.aclose()
+        await asr.aclose()
+        return finals[0], took
+
+    segment, took = run_virtual(main())
+    assert segment == 1 and took < 0.6
+
+
 def test_what_nobody_waits_for_any_more_is_not_heard_again() -> None:
     first, second = two()
 
