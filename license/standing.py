@@ -116,8 +116,9 @@ class Licence:
         if now >= ends:
             told = "the licence server could not be reached and the grace period is over"
             return Standing(State.EXPIRED, Step.NONE, ends, told, terms)
-        half = max(HALF_OF_GRACE * terms.grace_seconds, HALF_BEFORE if ends == terms.expires else 0.0)
-        step = _step(ends - now, float("inf"), half)
+        by_grace = _step(ends - now, float("inf"), HALF_OF_GRACE * terms.grace_seconds)
+        by_term = _step(terms.expires - now, WARN_BEFORE, HALF_BEFORE)
+        step = max(by_grace, by_term, key=SEVERITY.__getitem__)
         told = f"the licence server cannot be reached; new work is taken for another {span(ends - now)}"
         return Standing(State.GRACE, step, ends, told, terms)
 

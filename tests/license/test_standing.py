@@ -91,6 +91,14 @@ def test_places(step: Step, licensed: int, capacity: int, places: int) -> None:
     assert Standing(State.GRACE, step, NOW, "").places(licensed, capacity) == places
 
 
+def test_an_outage_on_the_last_day_makes_nothing_better() -> None:
+    licence = Licence()
+    licence.answered(Answer(Terms("x", NOW + DAY, 3600.0, max_calls=8), NOW, False))
+    assert licence.standing(NOW).step is Step.HALF
+    licence.unreachable()
+    assert licence.standing(NOW).step is Step.HALF
+
+
 def test_warnings_count_down_and_come_once() -> None:
     licence = connected()
     assert licence.warning(NOW) == ""

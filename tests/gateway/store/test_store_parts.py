@@ -12,6 +12,7 @@ import pytest
 from fakeredis import FakeServer
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from engines.base import SpeechChunk, Word
 from gateway.errors import StoreLost
@@ -208,7 +209,7 @@ def test_the_readme_shows_every_key_and_every_key_is_in_the_table() -> None:
     assert len(made) == len(TABLE)
 
 
-def test_a_store_in_memory_says_so_and_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_in_memory_says_so_and_works(tmp_path: Path) -> None:
     async def main() -> None:
         store = await open_store(RedisSettings(local="process"), "node", tmp_path)
         assert store.mode == "process" and store.link.up
@@ -217,8 +218,9 @@ def test_a_store_in_memory_says_so_and_works(tmp_path: Path, capsys: pytest.Capt
         await store.aclose()
         await store.aclose()
 
-    run(main())
-    assert "process's memory" in capsys.readouterr().out
+    with capture_logs() as lines:
+        run(main())
+    assert any("process's memory" in line.get("meaning", "") for line in lines)
 
 
 def test_an_external_redis_that_is_not_there_is_waited_for_behind(tmp_path: Path) -> None:
