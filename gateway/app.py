@@ -18,7 +18,6 @@ from typing import TypeVar
 import structlog
 
 from engines.base import AsrOptions, Residency, TtsOptions
-from engines.heap import keep_heap_small
 from engines.speech_cache import SpeechCache
 from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
@@ -368,7 +367,6 @@ def _wall() -> datetime:
 
 async def serve(config: Config) -> None:
     """Run a node until SIGTERM or SIGINT, then drain and stop. A second signal stops at once."""
-    keep_heap_small()
     output = start_logs(config.logs, secrets=secrets_in(config))
     signals: asyncio.Queue[None] = asyncio.Queue()
     loop = asyncio.get_running_loop()

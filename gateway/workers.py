@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from engines import registry as engine_registry
 from engines.base import Asr, Tts
-from engines.heap import keep_heap_small
 from engines.models.base import Models, Report
 from engines.worker import WorkerFailed, serve_asr, serve_tts
 from gateway.config import Config, secrets_in
@@ -26,7 +25,6 @@ async def serve_recogniser(config: Config) -> None:
         report("loading")
         return _first(engine_registry.asr, config.asr.entries(), models_of(config, report))
 
-    keep_heap_small()
     output = start_logs(config.logs, secrets=secrets_in(config))
     try:
         await serve_asr(make, config.asr_worker)
@@ -43,7 +41,6 @@ async def serve_voice(config: Config) -> None:
         report("loading")
         return _first(engine_registry.tts, config.tts.entries(), models_of(config, report))
 
-    keep_heap_small()
     output = start_logs(config.logs, secrets=secrets_in(config))
     try:
         await serve_tts(make, config.tts_worker)

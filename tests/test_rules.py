@@ -24,7 +24,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "engines.fleet",
         "engines.fleet_redis",
         "engines.fleet_static",
-        "engines.heap",
         "engines.models",
         "engines.redis_client",
         "engines.redis_url",
