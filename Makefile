@@ -39,7 +39,7 @@ live: setup setup-clients
 
 # Their real loading and stepping, on small models. Their libraries warn of themselves; ours is not the place to fail.
 engines: setup-gpu
-	$(gpu_venv)/bin/python -m pytest -q -m gpu_engines -o filterwarnings=default tests/engines
+	$(gpu_venv)/bin/python -m pytest -q -m gpu_engines -o filterwarnings=default tests/engines/nemo tests/engines/coqui
 
 # Versions of everything, with hashes; run after changing dependencies.
 lock:
