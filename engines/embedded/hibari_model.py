@@ -56,8 +56,6 @@ class HibariModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Every text has another length: a plan of memory for each of them would be kept for ever.
-        options.enable_mem_pattern = False
         self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         self._g2p = G2P()
         self._g2p.oov("offhook")
