@@ -33,8 +33,9 @@ from gateway.api.settings import is_loopback
 from gateway.audio.files import AudioFiles
 from gateway.batch.callbacks import BadSecret, Callbacks
 from gateway.batch.jobs import Jobs
-from gateway.batch.queue import MemoryQueue
+from gateway.batch.queue import JobQueue, MemoryQueue
 from gateway.batch.recordings import BatchEars, Recordings
+from gateway.batch.store_queue import StoreQueue
 from gateway.calls.observer import SessionObserver
 from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
@@ -211,12 +212,18 @@ class Offhook:
             callbacks = Callbacks(batch.callback, recordings.files.outbound, lambda: _wall().timestamp())
         except BadSecret as error:
             raise PartFailed(str(error)) from error
-        queue = MemoryQueue(waiting=batch.jobs_waiting, kept=batch.jobs_kept)
-        jobs = Jobs(ears, recordings, queue, callbacks, settings=batch)
+        jobs = Jobs(ears, recordings, self._job_queue(), callbacks, settings=batch)
         jobs.start()
         self._closing.push_async_callback(jobs.aclose)
         self.metrics.watch_gauges("callbacks", "Callbacks with results of recordings", callbacks.stats)
         return jobs
+
+    def _job_queue(self) -> JobQueue:
+        """Shared with other nodes where Redis is; jobs of a node alone end with it."""
+        if self.store.mode == "external":
+            node = f"{self.config.node.name}-{uuid.uuid4().hex[:8]}"
+            return StoreQueue(self.store.jobs, node, lease=self.config.redis.job_lease_seconds)
+        return MemoryQueue(waiting=self.config.batch.jobs_waiting, kept=self.config.batch.jobs_kept)
 
     def _desk(self) -> Desk:
         config = self.config

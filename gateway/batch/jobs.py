@@ -83,8 +83,7 @@ class Jobs:
 
     async def look(self, job_id: str, owner: str) -> Progress | None:
         """How far the job is; None where there is none, or it is somebody else's."""
-        progress = await self._queue.look(job_id)
-        return progress if progress is not None and progress.owner == owner else None
+        return await self._queue.look(job_id, owner)
 
     async def aclose(self) -> None:
         """Stop taking jobs. Those that run are cut off; a queue outside this process gives them to others."""

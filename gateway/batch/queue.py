@@ -35,8 +35,8 @@ class JobQueue(Protocol):
     async def settle(self, job_id: str) -> None:
         """All is done, the callback too: nobody must run it again."""
 
-    async def look(self, job_id: str) -> Progress | None:
-        """How far it is; None: not known (any more)."""
+    async def look(self, job_id: str, owner: str) -> Progress | None:
+        """How far it is; None: not known (any more), or another's."""
 
     async def aclose(self) -> None:
         """Give everything back."""
@@ -87,9 +87,10 @@ class MemoryQueue:
             oldest, _ = self._settled.popitem(last=False)
             self._progress.pop(oldest, None)
 
-    async def look(self, job_id: str) -> Progress | None:
+    async def look(self, job_id: str, owner: str) -> Progress | None:
         """See `JobQueue.look`."""
-        return self._progress.get(job_id)
+        progress = self._progress.get(job_id)
+        return progress if progress is not None and progress.owner == owner else None
 
     async def aclose(self) -> None:
         """See `JobQueue.aclose`."""

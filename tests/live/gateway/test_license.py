@@ -40,8 +40,12 @@ def command(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(20)
 
 
-def healthy(port: int, status: int = 200) -> None:
-    assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=2).status_code == status
+def answers(port: int, path: str, status: int) -> None:
+    try:
+        found = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=2).status_code
+    except httpx.HTTPError as error:
+        raise AssertionError(f"nobody listens on {port}") from error
+    assert found == status
 
 
 def vendor(key_file: Path, port: int, *more: str) -> Sequence[str]:
@@ -65,9 +69,9 @@ def test_no_call_ends_for_a_licence_and_the_limit_holds(tmp_path: Path) -> None:
         }
     }
     with command(*vendor(key_file, office)) as selling:
-        eventually(lambda: httpx.get(f"http://127.0.0.1:{office}/validate", timeout=2))
+        eventually(lambda: answers(office, "/validate", 401), 30.0)
         with command(*upstream, *at) as proxying:
-            eventually(lambda: healthy(proxy))
+            eventually(lambda: answers(proxy, "/health", 200), 30.0)
             with Node(tmp_path, settings) as node:
                 with Sipp(CallPlan(node.target, "echo", calls=3, hold_s=8.0)) as sipp:
                     eventually(lambda: _calls(node, 2))
