@@ -88,6 +88,7 @@ def test_a_call_that_we_place(gateway: GatewayProcess) -> None:
         talk_between(caller, gateway, f"sip:hangup@127.0.0.1:{gateway.ports['udp']}")
 
 
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
 def test_a_call_over_ipv6() -> None:
     with GatewayProcess(host="::1") as callee, GatewayProcess(host="::1") as caller:
         talk_between(caller, callee, f"sip:hangup@[::1]:{callee.ports['udp']}")
