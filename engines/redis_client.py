@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 from urllib.parse import SplitResult, parse_qsl, unquote
 
@@ -78,17 +79,28 @@ def _sentinel(parts: SplitResult, options: dict[str, Any]) -> RedisClient:
             **tls,
         },
     )
-    return cast(
-        "RedisClient",
-        sentinel.master_for(
-            parts.path.strip("/"),
-            db=int(query.get("db", "0")),
-            username=unquote(name) or None,
-            password=unquote(password) or None,
-            **tls,
-            **options,
-        ),
+    master: _Master = sentinel.master_for(
+        parts.path.strip("/"),
+        redis_class=_Master,
+        db=int(query.get("db", "0")),
+        username=unquote(name) or None,
+        password=unquote(password) or None,
+        **tls,
+        **options,
     )
+    master.asked = sentinel.sentinels
+    return master
+
+
+class _Master(Redis):
+    """A master found through Sentinel; who was asked is let go with it."""
+
+    asked: Sequence[Redis] = ()
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        for sentinel in self.asked:
+            await sentinel.aclose()
 
 
 def _host(written: str) -> tuple[str, int]:

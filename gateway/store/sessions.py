@@ -123,9 +123,11 @@ class Sessions:
         try:
             await self._link.call(lambda client: self._write(client, dirty, gone))
         except StoreLost:
-            # Nothing is lost for good: what runs is written again, what is over dies with its TTL.
+            # What runs is written again when Redis is back, and what is over is taken out then.
             self._link.dropped["session_writes"] += len(dirty)
-            self._link.dropped["session_ends"] += len(gone)
+            room = _MOST_GONE - len(self._gone)
+            self._gone.update((key, None) for key in gone[:room] if key not in self._ours)
+            self._link.dropped["session_ends"] += len(gone[room:])
 
     async def _write(
         self, client: Any, dirty: Mapping[tuple[SessionKind, str], bytes], gone: list[tuple[SessionKind, str]]

@@ -106,6 +106,15 @@ def test_sessions_are_written_again_when_redis_is_back() -> None:
             await until(lambda: link.up)
             await asyncio.sleep(0.4)
             assert [s.session_id for s in await sessions.all("call")] == ["1"]
+            server.connected = False
+            await until(lambda: not link.up)
+            sessions.drop("call", "1")
+            await asyncio.sleep(0.4)
+            server.connected = True
+            await until(lambda: link.up)
+            await asyncio.sleep(0.4)
+            assert await sessions.all("call") == []
+            sessions.put("call", "2", 100.0, {})
             await sessions.aclose()
             assert await sessions.all("call") == []
 
