@@ -13,6 +13,7 @@ from gateway.api.deepgram.shape import Model
 from gateway.api.dialect import ErrorShape, admitted, room
 from gateway.api.openai import speech_request, transcription_request
 from gateway.api.openai.names import HEARING, SPEAKING
+from gateway.api.smallest import query as pulse
 from gateway.errors import ModelUnknown
 
 _CREATED = 1_764_000_000
@@ -69,6 +70,7 @@ def _hearing(parts: SpeechParts) -> Sequence[dict[str, Any]]:
             "parameters": {
                 "deepgram": deepgram_listen.abilities(traits),
                 "openai": transcription_request.abilities(traits),
+                "smallest": pulse.abilities(),
             },
         }
     ]
