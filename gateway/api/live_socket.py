@@ -178,6 +178,7 @@ class LiveSocket:
             await self.sender.json(answer)
         if control is Control.FINALIZE:
             self.listening.finalize()
+            await self.listening.room()
         return control is Control.CLOSE
 
     async def _finish(self) -> Outcome:

@@ -154,6 +154,10 @@ class Listening:
                 if isinstance(step, Close):
                     await self._settled(self._limits.finals_waiting - 1)
             self._notice_silence()
+        await self.room()
+
+    async def room(self) -> None:
+        """Wait while too much is unread. Raises as `push` does."""
         await self._until(lambda: len(self._events) < self._limits.events_waiting)
 
     def finalize(self) -> None:

@@ -33,6 +33,9 @@ class ScriptedSocket:
         self._says = list(says)
         self._slow = slow
         self.told: list[dict[str, Any]] = []
+        self.ahead = 0
+        """Most controls that were taken before their answers were told."""
+        self._controls = 0
 
     async def receive(self) -> Mapping[str, Any]:
         if not self._says:
@@ -41,6 +44,8 @@ class ScriptedSocket:
         await asyncio.sleep(after)
         if what is None:
             return {"type": "websocket.disconnect", "code": 1001}
+        self._controls += isinstance(what, str)
+        self.ahead = max(self.ahead, self._controls - len(self.told))
         return {"type": "websocket.receive", "bytes" if isinstance(what, bytes) else "text": what}
 
     async def send_text(self, text: str) -> None:
@@ -79,6 +84,7 @@ def serve(
             return outcome, script.told, asyncio.get_running_loop().time()
         finally:
             await listening.aclose()
+            assert script.ahead < 80
             assert len(asyncio.all_tasks()) == 1
 
     return run_virtual(scene())
@@ -117,6 +123,12 @@ def test_signs_of_life_keep_a_stream_once_there_was_sound() -> None:
 def test_a_client_that_does_not_read_is_cut_off() -> None:
     with pytest.raises(ClientSlow, match="nothing was read for 5 s"):
         serve([*paced(SOUND), (1.0, '{"do":"FINALIZE"}'), (20.0, None)], slow=6.0)
+
+
+def test_controls_do_not_pile_up_for_who_does_not_read() -> None:
+    flood: list[Said] = [(0.0, '{"do":"FINALIZE"}')] * 1000
+    outcome, told, at = serve([*flood, (0.0, '{"do":"CLOSE"}')], slow=0.1, needs_sound=False)
+    assert outcome is Outcome.CLOSED and len(told) == 1000 and at == pytest.approx(100, abs=1)
 
 
 def test_a_message_that_cannot_be_read_ends_the_stream() -> None:
