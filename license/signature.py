@@ -75,7 +75,11 @@ def _text(octets: bytes) -> str:
 
 
 def _octets(text: str) -> bytes:
+    """Strictly: one text for each sequence of octets, so that nobody can alter a statement unseen."""
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         raise BadSignature("not base64url") from None
+    if _text(octets) != text:
+        raise BadSignature("not base64url")
+    return octets
