@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from engines.base import AsrOptions, EngineBusy, EngineError, Transcript
+from engines.base import AsrOptions, EngineBusy, Transcript
 from engines.embedded.moonshine_segment import Phase, Segment, Workshop
 from engines.embedded.moonshine_tokens import HotWords
+from engines.transcript_mail import TranscriptMail
 from media.clock import now
 from media.frame import AudioFrame
 
 _UNSETTLED = 16
 """Segments of one stream that may wait for their finals; beyond it the engine is hopelessly behind."""
-_UNREAD = 256
-"""Transcripts that may wait for the reader; beyond it the oldest interims go, then the oldest finals."""
-
 _HURRY = 30.0
 """Seconds of sound that a live caller may be ahead of the clock, as when a turn is replayed to a standby."""
 
@@ -37,18 +34,15 @@ class MoonshineStream:
         self._on_closed = closed
         self._open: Segment | None = None
         self._order: deque[Segment] = deque()
-        self._unread: deque[Transcript] = deque()
-        self._error: EngineError | None = None
-        self._news = asyncio.Event()
+        self._mail = TranscriptMail(shop.counts)
         self._closed = False
-        self._read = False
         self._began: float | None = None
         self._seconds = 0.0
 
     @property
     def unread(self) -> int:
         """Transcripts that wait for the reader."""
-        return len(self._unread)
+        return len(self._mail)
 
     def start(self, segment: int) -> None:
         """Open a segment, ending one still open. Too many without their finals: `results` raises."""
@@ -58,8 +52,8 @@ class MoonshineStream:
         self._began = self._began if self._began is not None else now()
         if len(self._order) >= _UNSETTLED:
             self._shop.counts["segments_refused"] += 1
-            self._error = EngineBusy(f"{len(self._order)} segments of this stream still wait to be decoded")
-            self._news.set()
+            waiting = len(self._order)
+            self._mail.fail(EngineBusy(f"{waiting} segments of this stream still wait to be decoded"))
             return
         self._open = Segment(
             segment,
@@ -105,27 +99,12 @@ class MoonshineStream:
             segment.cancel()
             self._deliver()
 
-    async def results(self) -> AsyncIterator[Transcript]:
+    def results(self) -> AsyncIterator[Transcript]:
         """See `AsrStream.results`. Raises the `EngineError` that cost a segment its final.
 
         After that error the stream goes on, and its results may be asked for again.
         """
-        if self._read:
-            raise RuntimeError("a stream's results have one reader only")
-        self._read = True
-        try:
-            while True:
-                while self._unread:
-                    yield self._unread.popleft()
-                if self._error:
-                    error, self._error = self._error, None
-                    raise error
-                if self._closed:
-                    return
-                self._news.clear()
-                await self._news.wait()
-        finally:
-            self._read = False
+        return self._mail.results()
 
     async def aclose(self) -> None:
         """See `AsrStream.aclose`."""
@@ -136,7 +115,7 @@ class MoonshineStream:
             segment.cancel()
         self._order.clear()
         self._open = None
-        self._news.set()
+        self._mail.close()
         self._on_closed(self)
 
     def _in_background(self) -> bool:
@@ -149,21 +128,12 @@ class MoonshineStream:
         while self._order:
             segment = self._order[0]
             for transcript in segment.outbox:
-                self._post(transcript)
+                self._mail.post(transcript)
             segment.outbox.clear()
-            self._error = self._error or segment.error
+            if segment.error:
+                self._mail.fail(segment.error)
             if segment.phase is not Phase.SETTLED:
                 break
             self._order.popleft()
             if segment is self._open:
                 self._open = None
-        self._news.set()
-
-    def _post(self, transcript: Transcript) -> None:
-        last = self._unread[-1] if self._unread else None
-        if last and not last.is_final and not last.early and last.segment == transcript.segment:
-            self._unread.pop()
-        if len(self._unread) >= _UNREAD:
-            self._shop.counts["unread_dropped"] += 1
-            self._unread.popleft()
-        self._unread.append(transcript)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engines.base import EngineBusy, EngineError, Transcript, Word
+from engines.transcript_mail import TranscriptMail
 from media.frame import AudioFrame
 
 UNSETTLED = 16
 """Segments of one stream that may wait for their finals."""
-UNREAD = 256
-"""Transcripts that may wait for the reader; then the oldest interims go, then the oldest."""
 
 _LOUD = 10.0 ** (-45 / 10)
 """Mean square of a frame that may carry speech, full scale = 1."""
@@ -40,10 +38,7 @@ class Book:
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
         self._order: deque[Segment] = deque()
-        self._unread: deque[Transcript] = deque()
-        self._error: EngineError | None = None
-        self._news = asyncio.Event()
-        self._closed = False
+        self._mail = TranscriptMail(counts)
 
     @property
     def unsettled(self) -> tuple[Segment, ...]:
@@ -53,8 +48,7 @@ class Book:
     def open(self, segment: Segment) -> bool:
         """Take a new segment; False when too many wait: `results` then raises `EngineBusy`."""
         if len(self._order) >= UNSETTLED:
-            self._error = EngineBusy(f"{len(self._order)} segments of this stream still wait for finals")
-            self._news.set()
+            self._mail.fail(EngineBusy(f"{len(self._order)} segments of this stream still wait for finals"))
             return False
         self._order.append(segment)
         return True
@@ -89,52 +83,29 @@ class Book:
         """It was no speech; what was shown of it and is not read yet goes too."""
         segment.settled = True
         segment.outbox.clear()
-        self._unread = deque(t for t in self._unread if t.segment != segment.number)
+        self._mail.forget(segment.number)
         self._deliver()
 
     def close(self) -> None:
         """Nothing more comes."""
-        self._closed = True
         self._order.clear()
-        self._news.set()
+        self._mail.close()
 
-    async def results(self) -> AsyncIterator[Transcript]:
+    def results(self) -> AsyncIterator[Transcript]:
         """See `AsrStream.results`. Raises an error that cost a segment its final, once; may be read again."""
-        while True:
-            while self._unread:
-                yield self._unread.popleft()
-            if self._error:
-                error, self._error = self._error, None
-                raise error
-            if self._closed:
-                return
-            self._news.clear()
-            await self._news.wait()
+        return self._mail.results()
 
     def _deliver(self) -> None:
         while self._order:
             segment = self._order[0]
             for transcript in segment.outbox:
-                self._post(transcript)
+                self._mail.post(transcript)
             segment.outbox.clear()
-            self._error = self._error or segment.error
+            if segment.error:
+                self._mail.fail(segment.error)
             if not segment.settled:
                 break
             self._order.popleft()
-        self._news.set()
-
-    def _post(self, transcript: Transcript) -> None:
-        last = self._unread[-1] if self._unread else None
-        if last and not last.is_final and not last.early and last.segment == transcript.segment:
-            self._unread.pop()
-        if len(self._unread) >= UNREAD:
-            self._counts["unread_dropped"] += 1
-            interim = next((t for t in self._unread if not t.is_final), None)
-            if interim is None:
-                self._unread.popleft()
-            else:
-                self._unread.remove(interim)
-        self._unread.append(transcript)
 
 
 def joined(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from engines.base import AsrOptions, EngineError, Transcript
@@ -13,11 +12,9 @@ from engines.nemo.hot_words import HotWords
 from engines.nemo.scheduler import Lane, Scheduler
 from engines.nemo.stepper import Stepper
 from engines.nemo.words import Script
+from engines.transcript_mail import TranscriptMail
 from media.frame import AudioFrame, Pcm
 from media.resample import Resampler
-
-_UNREAD = 256
-"""Transcripts that may wait for the reader; beyond it the oldest go."""
 
 
 class NemoStream:
@@ -41,11 +38,8 @@ class NemoStream:
         self._loop = asyncio.get_running_loop()
         self._resampler = Resampler(options.sample_rate, stepper.geometry.sample_rate)
         self._hearing: Hearing | None = None
-        self._unread: deque[Transcript] = deque()
-        self._error: EngineError | None = None
-        self._news = asyncio.Event()
+        self._mail = TranscriptMail(thread.counts)
         self._closed = False
-        self._read = False
 
     def start(self, segment: int) -> None:
         """Open a segment, ending one still open. Where that cannot be, `results` raises."""
@@ -105,29 +99,14 @@ class NemoStream:
         hearing, self._hearing = self._hearing, None
         if hearing is not None:
             self._do(lambda scheduler: scheduler.cancel(self._lane))
-            self._unread = deque(told for told in self._unread if told.segment != hearing.number)
+            self._mail.forget(hearing.number)
 
-    async def results(self) -> AsyncIterator[Transcript]:
+    def results(self) -> AsyncIterator[Transcript]:
         """See `AsrStream.results`. Raises the `EngineError` that cost a segment its final.
 
         After that error the stream goes on, and its results may be asked for again.
         """
-        if self._read:
-            raise RuntimeError("a stream's results have one reader only")
-        self._read = True
-        try:
-            while True:
-                while self._unread:
-                    yield self._unread.popleft()
-                if self._error:
-                    error, self._error = self._error, None
-                    raise error
-                if self._closed:
-                    return
-                self._news.clear()
-                await self._news.wait()
-        finally:
-            self._read = False
+        return self._mail.results()
 
     async def aclose(self) -> None:
         """See `AsrStream.aclose`. The slot is free at once, or when the running step returns."""
@@ -136,7 +115,7 @@ class NemoStream:
         self._closed = True
         self._hearing = None
         self._thread.release(self._lane)
-        self._news.set()
+        self._mail.close()
         self._on_closed(self)
 
     def _push(self, pcm: Pcm) -> None:
@@ -157,24 +136,11 @@ class NemoStream:
         """On the loop: to the reader, unless nobody wants it any more."""
         if self._closed or (transcript.early and not hearing.paused):
             return
-        last = self._unread[-1] if self._unread else None
-        if (
-            last
-            and not last.is_final
-            and last.early <= transcript.early
-            and last.segment == transcript.segment
-        ):
-            self._unread.pop()
-        if len(self._unread) >= _UNREAD:
-            self._thread.counts["unread_dropped"] += 1
-            self._unread.popleft()
-        self._unread.append(transcript)
-        self._news.set()
+        self._mail.post(transcript)
 
     def _break(self, hearing: Hearing, error: EngineError) -> None:
         """On the loop: the segment is lost."""
         if self._hearing is hearing:
             self._hearing = None
         self._thread.counts["segments_failed"] += 1
-        self._error = error
-        self._news.set()
+        self._mail.fail(error)

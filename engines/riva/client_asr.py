@@ -8,18 +8,17 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from engines.base import AsrOptions, EngineBusy, EngineError, EngineRefused, Transcript
+from engines.base import AsrOptions, EngineBusy, EngineRefused, Transcript
 from engines.riva.client_link import Link, LinkSettings, good
 from engines.riva.client_utterance import Course, Patience, Utterance
 from engines.riva.dialect import BY_CALLER, DIALECT, SEGMENTS, VERSION
 from engines.riva.wire import Message, asr_grpc, asr_pb2, audio_pb2
+from engines.transcript_mail import TranscriptMail
 from media import g711
 from media.frame import AudioFrame
 
 _UNSETTLED = 16
 """Segments of one stream that may wait for their finals."""
-_UNREAD = 256
-"""Transcripts that may wait for the reader; then the oldest go."""
 _RATES = range(8000, 48001)
 _ROUNDING = 0.001
 """Seconds by which summed frames may fall short of the sound that they hold."""
@@ -211,9 +210,7 @@ class RivaStream:
         self._course.add_done_callback(good)
         self._open: Utterance | None = None
         self._order: deque[Utterance] = deque()
-        self._unread: deque[Transcript] = deque()
-        self._error: EngineError | None = None
-        self._news = asyncio.Event()
+        self._mail = TranscriptMail(asr.counts)
         self._closed = False
 
     def start(self, segment: int) -> None:
@@ -222,8 +219,7 @@ class RivaStream:
         if self._closed:
             return
         if len(self._order) >= _UNSETTLED:
-            self._error = EngineBusy(f"{len(self._order)} segments of this stream still wait for finals")
-            self._news.set()
+            self._mail.fail(EngineBusy(f"{len(self._order)} segments of this stream still wait for finals"))
             return
         if self._course.done() and not good(self._course):
             self._course = asyncio.get_running_loop().create_task(self._asr.course(self._options))
@@ -259,21 +255,12 @@ class RivaStream:
         """See `AsrStream.cancel`."""
         utterance, self._open = self._open, None
         if utterance:
-            self._unread = deque(t for t in self._unread if t.segment != utterance.number)
+            self._mail.forget(utterance.number)
             utterance.cancel()
 
-    async def results(self) -> AsyncIterator[Transcript]:
+    def results(self) -> AsyncIterator[Transcript]:
         """See `AsrStream.results`. Raises an error that cost a segment its final, once; may be read again."""
-        while True:
-            while self._unread:
-                yield self._unread.popleft()
-            if self._error:
-                error, self._error = self._error, None
-                raise error
-            if self._closed:
-                return
-            self._news.clear()
-            await self._news.wait()
+        return self._mail.results()
 
     async def aclose(self) -> None:
         """See `AsrStream.aclose`."""
@@ -286,7 +273,7 @@ class RivaStream:
             utterance.cancel()
         self._course.cancel()
         self._order.clear()
-        self._news.set()
+        self._mail.close()
         self._asr.forget(self)
         for utterance in utterances:
             await utterance.closed()
@@ -296,21 +283,12 @@ class RivaStream:
         while self._order:
             utterance = self._order[0]
             for transcript in utterance.outbox:
-                self._post(transcript)
+                self._mail.post(transcript)
             utterance.outbox.clear()
-            self._error = self._error or utterance.error
+            if utterance.error:
+                self._mail.fail(utterance.error)
             if not utterance.settled:
                 break
             self._order.popleft()
             if utterance is self._open:
                 self._open = None
-        self._news.set()
-
-    def _post(self, transcript: Transcript) -> None:
-        last = self._unread[-1] if self._unread else None
-        if last and not last.is_final and not last.early and last.segment == transcript.segment:
-            self._unread.pop()
-        if len(self._unread) >= _UNREAD:
-            self._asr.counts["unread_dropped"] += 1
-            self._unread.popleft()
-        self._unread.append(transcript)

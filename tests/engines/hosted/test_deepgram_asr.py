@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,13 +22,13 @@ from engines.base import (
     EngineFailed,
     EngineRefused,
     EngineTimeout,
-    Transcript,
 )
 from engines.hosted.deepgram import Notice, Results, read
 from engines.hosted.deepgram_asr import DeepgramAsr, DeepgramAsrSettings
 from engines.hosted.deepgram_stream import DeepgramStream
 from media.clock import now
 from media.frame import AudioFrame
+from tests.engines.reading import early, failure, final, next_of
 from tests.engines.riva.fakes import run, until
 from tests.fakes.deepgram_server import DeepgramServer, deepgram
 
@@ -48,29 +48,6 @@ def frame(number: int, value: int = 8000, rate: int = 8000) -> AudioFrame:
 def say(stream: DeepgramStream, count: int, value: int = 8000) -> None:
     for number in range(count):
         stream.push(frame(number, value))
-
-
-async def next_of(stream: DeepgramStream, wanted: Callable[[Transcript], bool]) -> Transcript:
-    async for transcript in stream.results():
-        if wanted(transcript):
-            return transcript
-    raise AssertionError("the stream ended")
-
-
-def final(transcript: Transcript) -> bool:
-    return transcript.is_final
-
-
-def early(transcript: Transcript) -> bool:
-    return transcript.early
-
-
-async def failure(stream: DeepgramStream) -> EngineError:
-    try:
-        await next_of(stream, final)
-    except EngineError as error:
-        return error
-    raise AssertionError("nothing failed")
 
 
 @asynccontextmanager

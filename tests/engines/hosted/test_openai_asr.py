@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,10 +19,10 @@ from engines.base import (
     EngineFailed,
     EngineRefused,
     EngineTimeout,
-    Transcript,
 )
 from engines.hosted.openai_asr import OpenAiAsr, OpenAiAsrSettings, OpenAiStream
 from media.frame import AudioFrame
+from tests.engines.reading import early, failure, final, next_of
 from tests.engines.riva.fakes import run, until
 from tests.fakes.openai_server import OpenAiServer, openai
 
@@ -33,29 +33,6 @@ def say(stream: OpenAiStream, count: int, value: int = 8000, rate: int = 8000) -
     for number in range(count):
         pcm = np.full(rate // 50, value, np.int16)
         stream.push(AudioFrame(pcm, rate, number * rate // 50, 0.0))
-
-
-async def next_of(stream: OpenAiStream, wanted: Callable[[Transcript], bool]) -> Transcript:
-    async for transcript in stream.results():
-        if wanted(transcript):
-            return transcript
-    raise AssertionError("the stream ended")
-
-
-def final(transcript: Transcript) -> bool:
-    return transcript.is_final
-
-
-def early(transcript: Transcript) -> bool:
-    return transcript.early
-
-
-async def failure(stream: OpenAiStream) -> EngineError:
-    try:
-        await next_of(stream, final)
-    except EngineError as error:
-        return error
-    raise AssertionError("nothing failed")
 
 
 @asynccontextmanager

@@ -18,12 +18,12 @@ from engines.base import (
     EngineFailed,
     EngineRefused,
     EngineTimeout,
-    Transcript,
 )
 from engines.riva.client_asr import RivaAsr, RivaAsrSettings, RivaStream
 from engines.riva.limits import WireLimits
 from engines.traits import AsrTraits
 from media.frame import AudioFrame
+from tests.engines.reading import early, failure, final, next_of
 from tests.engines.riva.fakes import Node, TellingAsr, node, run, until
 from tests.engines.riva.foreign import PlainAsr, garbling, listening, plain
 
@@ -37,29 +37,6 @@ def frame(number: int, value: int = 8000, rate: int = 8000) -> AudioFrame:
 def say(stream: RivaStream, count: int, value: int = 8000) -> None:
     for number in range(count):
         stream.push(frame(number, value))
-
-
-async def next_of(stream: RivaStream, wanted: Callable[[Transcript], bool]) -> Transcript:
-    async for transcript in stream.results():
-        if wanted(transcript):
-            return transcript
-    raise AssertionError("the stream ended")
-
-
-def final(transcript: Transcript) -> bool:
-    return transcript.is_final
-
-
-def early(transcript: Transcript) -> bool:
-    return transcript.early
-
-
-async def failure(stream: RivaStream) -> EngineError:
-    try:
-        await next_of(stream, final)
-    except EngineError as error:
-        return error
-    raise AssertionError("no error")
 
 
 def with_worker(
