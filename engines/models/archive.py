@@ -66,7 +66,7 @@ def unpack(path: Path, folder: Path, most: int, watch: Watch) -> None:
 def members(path: Path) -> Generator[Member]:
     """The regular files of an archive, one after the other. Raises `ModelUnfit` for anything that is none."""
     try:
-        if zipfile.is_zipfile(path):
+        if _begins_as_zip(path):
             with zipfile.ZipFile(path) as archive:
                 yield from _zip_members(archive, path.name)
         else:
@@ -75,6 +75,12 @@ def members(path: Path) -> Generator[Member]:
                 yield from _tar_members(tar, path.name)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError):
         raise ModelUnfit(f"{path.name}: is a broken archive") from None
+
+
+def _begins_as_zip(path: Path) -> bool:
+    """By its first octets, as the loaders judge: a tar whose last file is a zip ends like one, too."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 class _Header(tarfile.TarInfo):

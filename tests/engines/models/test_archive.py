@@ -181,3 +181,16 @@ def test_an_archive_cut_in_the_middle_is_refused(tmp_path: Path) -> None:
 )
 def test_a_nemo_file_is_left_as_it_is(name: str, unpacks: bool) -> None:
     assert is_archive(name) is unpacks
+
+
+def test_a_tar_that_ends_in_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as made:
+        made.writestr("inside.txt", b"weights")
+    with tarfile.open(tmp_path / "outer.tar", "w") as tar:
+        for name, body in (("config.yaml", b"a: 1"), ("weights.ckpt", inner.getvalue())):
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+    names = [str(member.path) for member in archive.members(tmp_path / "outer.tar")]
+    assert names == ["config.yaml", "weights.ckpt"]
