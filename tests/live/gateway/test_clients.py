@@ -123,5 +123,5 @@ def test_doctor_is_content_with_a_healthy_machine(tmp_path: Path) -> None:
     config.write_text(yaml.safe_dump(settings))
     done = offhook("doctor", config=config)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "ready for calls: 7 of 7 checks passed" in done.stdout
+    assert re.search(r"ready for calls: (\d+) of \1 checks passed", done.stdout)
     assert re.search(r"loopback call: opus \d+ lost, heard after \d+ ms", done.stdout)

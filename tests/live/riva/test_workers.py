@@ -17,10 +17,11 @@ from subprocess import PIPE, Popen
 import pytest
 
 from benchmarks.wer import word_errors
-from engines.base import AsrOptions, EngineError, EngineFailed, EngineTimeout, Transcript, TtsOptions
+from engines.base import AsrOptions, EngineError, EngineFailed, EngineTimeout, TtsOptions
 from engines.riva.client_asr import RivaAsr, RivaAsrSettings, RivaStream
 from engines.riva.client_tts import RivaTts, RivaTtsSettings
 from media.frame import AudioFrame
+from tests.engines.reading import early, final, next_of
 from tests.engines.riva.fakes import run, until
 from tests.engines.riva.sounds import recorded
 
@@ -77,13 +78,6 @@ def say(stream: RivaStream, name: str) -> None:
         stream.push(AudioFrame(pcm[place : place + 160], 8000, place, 0.0))
 
 
-async def final(stream: RivaStream) -> Transcript:
-    async for transcript in stream.results():
-        if transcript.is_final:
-            return transcript
-    raise AssertionError("no final")
-
-
 def test_a_call_is_heard_by_a_worker_and_survives_its_death() -> None:
     with worker("asr", "moonshine") as (process, ports):
 
@@ -94,26 +88,24 @@ def test_a_call_is_heard_by_a_worker_and_survives_its_death() -> None:
             stream.start(1)
             say(stream, "vm-prev.wav")
             stream.pause()
-            async for transcript in stream.results():
-                if transcript.early:
-                    break
+            ahead = await next_of(stream, early)
             stream.end()
-            heard = await final(stream)
-            assert heard.text == transcript.text
+            heard = await next_of(stream, final)
+            assert heard.text == ahead.text
             assert word_errors("Press 4 for the previous message.", heard.text)[0] == 0
             stream.start(2)
             say(stream, "vm-prev.wav")
             await asyncio.sleep(0.1)
             process.kill()
             with pytest.raises(EngineFailed):
-                await final(stream)
+                await next_of(stream, final)
             await until(lambda: bool(client.down))
             with worker("asr", "moonshine", ports):
                 await until(lambda: not client.down)
                 stream.start(3)
                 say(stream, "vm-prev.wav")
                 stream.end()
-                assert (await final(stream)).text == heard.text
+                assert (await next_of(stream, final)).text == heard.text
                 await client.aclose()
 
         run(main(), 60.0)
@@ -132,19 +124,19 @@ def test_a_stopped_worker_is_noticed_by_its_silence() -> None:
             stream.end()
             begun = asyncio.get_running_loop().time()
             with pytest.raises(EngineTimeout):
-                await final(stream)
+                await next_of(stream, final)
             assert asyncio.get_running_loop().time() - begun < 2.0
             process.send_signal(signal.SIGCONT)
             stream.start(2)
             say(stream, "vm-prev.wav")
             stream.end()
             try:
-                heard = await final(stream)
+                heard = await next_of(stream, final)
             except EngineError:  # the first segment may still be in the woken worker's way
                 stream.start(3)
                 say(stream, "vm-prev.wav")
                 stream.end()
-                heard = await final(stream)
+                heard = await next_of(stream, final)
             assert word_errors("Press 4 for the previous message.", heard.text)[0] == 0
             await client.aclose()
 
