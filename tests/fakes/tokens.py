@@ -113,8 +113,6 @@ class HummingSentences:
     batches: list[list[str]] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
     gate: threading.Event | None = None
-    reached: threading.Event = field(default_factory=threading.Event)
-    """Set when a batch has begun."""
 
     def sentence(self, stretch: Stretch, voice: str, speed: float) -> HumSentence:
         words = sum(len(word.spoken.split()) for word in stretch.words)
@@ -122,7 +120,6 @@ class HummingSentences:
 
     def speak(self, sentences: Sequence[HumSentence]) -> list[Hummed]:
         self.threads.add(threading.get_ident())
-        self.reached.set()
         if self.gate is not None:
             self.gate.wait(5)
         if any("broken" in sentence.text for sentence in sentences):

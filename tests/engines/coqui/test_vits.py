@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from engines.base import EngineBusy, EngineFailed, EngineRefused, EngineTimeout, SpeechChunk, TtsOptions
+from engines.coqui.gather import Gatherer
+from engines.coqui.mail import Mail
 from engines.coqui.settings import CoquiVitsSettings
 from engines.coqui.vits import CoquiVitsTts
+from engines.coqui.vits_bench import Order, VitsBench
 from engines.loudness import active_level
 from engines.models.local import LocalModels
 from engines.traits import facts_of, tts_traits
-from tests.fakes.tokens import HummingSentences
+from tests.fakes.tokens import HummingSentences, HumSentence
 
 TEXT = "Hello 👋, you owe $45.20. Please pay by May 3rd, thank you!"
 
@@ -34,7 +37,6 @@ def run(
             await tts.warm_up()
             model.batches.clear()
             if gate:
-                model.reached.clear()
                 model.gate = threading.Event()
             await test(tts, model)
         finally:
@@ -112,22 +114,28 @@ def test_a_cancelled_sentence_is_not_spoken() -> None:
 
 
 def test_too_many_are_refused_as_busy_but_not_who_is_heard_already() -> None:
-    async def test(tts: CoquiVitsTts, model: HummingSentences) -> None:
-        assert model.gate is not None
-        first = asyncio.create_task(say(tts, "Number 0."))
-        await asyncio.to_thread(model.reached.wait, 5)  # taken by the engine, so it waits no more
-        running = [first, *(asyncio.create_task(say(tts, f"Number {n}.")) for n in (1, 2))]
-        await asyncio.sleep(0.05)
-        with pytest.raises(EngineBusy):
-            await say(tts, "One more.")
-        heard = asyncio.create_task(say(tts, "And so on.", ahead=1.0))
-        await asyncio.sleep(0.02)
-        model.gate.set()
-        assert await heard
-        assert all(await asyncio.gather(*running))
-        assert tts.stats()["refused_busy"] == 1
+    async def main() -> None:
+        bench = VitsBench(HummingSentences(), Gatherer(batch=1, window=0.0), 2, 60.0, lambda: 0.0)
 
-    run(test, gate=True, gather=0, waiting=2, batch=1)
+        def order(text: str, playing: bool = False) -> Order:
+            return Order(HumSentence((0,) * len(text), 1, text, 1.0), 0.0, playing, Mail())
+
+        first, second, surplus, heard = (
+            order("one"),
+            order("two"),
+            order("three"),
+            order("four", playing=True),
+        )
+        for each in (first, second, surplus, heard):
+            bench.take(each)
+        with pytest.raises(EngineBusy, match="too many"):
+            await surplus.mail.get()
+        while bench.turn(0.0) is not None:
+            pass
+        assert [each for each in (first, second, heard) if await each.mail.get() is None] == []
+        assert bench.sentences == 3
+
+    asyncio.run(main())
 
 
 def test_no_progress_is_a_timeout_and_closing_tells_who_waits() -> None:
