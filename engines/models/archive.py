@@ -120,7 +120,7 @@ def _zip_members(archive: zipfile.ZipFile, shown: str) -> Iterator[Member]:
             raise ModelUnfit(f"{shown}: {info.filename[:80]!r} unpacks to {_RATIO} times its size and more")
         try:
             file = archive.open(info)
-        except (NotImplementedError, RuntimeError) as error:
+        except RuntimeError as error:  # zipfile's word for a password, or for a compression it does not know
             raise ModelUnfit(f"{shown}: {info.filename[:80]!r} cannot be unpacked: {error}") from None
         with file:
             yield Member(path, info.file_size, file)

@@ -57,7 +57,7 @@ def _check_zip(file: BinaryIO, name: str, depth: int) -> None:
             for info in infos:
                 with archive.open(info) as member:
                     _check_member(member, f"{name}/{info.filename[:80]}", info.file_size, depth)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeDecodeError):
         raise ModelUnfit(f"{name}: is a broken archive") from None
 
 
