@@ -9,10 +9,11 @@ from fastapi import Request
 from starlette.datastructures import QueryParams
 
 from gateway.api.core.speech_parts import SpeechParts
-from gateway.api.deepgram import errors as deepgram_errors
+from gateway.api.deepgram.errors import code_of
 from gateway.api.deepgram.file_answer import deepgram_body
 from gateway.api.deepgram.query import read
 from gateway.api.smallest.listen_ask import smallest_answer
+from gateway.api.told import message_of
 from gateway.batch.job import Callback, Job
 from gateway.batch.recordings import FileHeard, RecordingAsk
 
@@ -61,8 +62,8 @@ class DeepgramShape:
 
     def failed(self, job: Job, error: Exception) -> dict[str, Any]:
         """See `gateway.batch.jobs.Shape`."""
-        _, code = deepgram_errors.code_of(error)
-        return {"err_code": code, "err_msg": deepgram_errors.message_of(error), "request_id": job.job_id}
+        _, code = code_of(error)
+        return {"err_code": code, "err_msg": message_of(error), "request_id": job.job_id}
 
 
 class SmallestShape:
@@ -76,4 +77,4 @@ class SmallestShape:
 
     def failed(self, job: Job, error: Exception) -> dict[str, Any]:
         """See `gateway.batch.jobs.Shape`."""
-        return {"job_id": job.job_id, "status": "failed", "error": deepgram_errors.message_of(error)}
+        return {"job_id": job.job_id, "status": "failed", "error": message_of(error)}

@@ -7,17 +7,16 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from engines.base import EngineBusy, EngineError, EngineRefused
+from engines.base import EngineBusy, EngineRefused
+from gateway.api.told import message_of
 from gateway.errors import (
     AdmissionRefused,
     AudioBroken,
     AudioTooLong,
     AudioUnfit,
     BodyTooLarge,
-    Fault,
     FetchFailed,
     FetchRefused,
-    GatewayError,
     KeyRefused,
     LimitReached,
     ModelUnknown,
@@ -79,13 +78,6 @@ def code_of(error: Exception) -> tuple[int, str]:
         return 400, "INVALID_QUERY_PARAMETER" if error.field else "Bad Request"
     judged = verdict(error)
     return judged.http_status, "SERVICE_UNAVAILABLE" if judged.http_status == 503 else "INTERNAL_SERVER_ERROR"
-
-
-def message_of(error: Exception) -> str:
-    """What may be told to a client: nothing of our own faults."""
-    if isinstance(error, GatewayError | EngineError) and verdict(error).fault is not Fault.CONFIG:
-        return str(error)
-    return str(error) if isinstance(error, EngineRefused) else "something broke here; try again later"
 
 
 def answer(error: Exception, request_id: str) -> Response:

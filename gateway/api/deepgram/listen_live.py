@@ -17,11 +17,12 @@ from gateway.api.core.listening import Heard, ListenAsk, ListenEvent, Listening,
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.core.utterances import Began
 from gateway.api.deepgram import shape
-from gateway.api.deepgram.errors import answer, code_of, message_of
+from gateway.api.deepgram.errors import answer, code_of
 from gateway.api.deepgram.query import ListenQuery, read
 from gateway.api.dialect import accept, name_request, refuse, served
 from gateway.api.live_socket import Control, LiveSocket, LiveTerms, Message, Outcome, Sender, close
 from gateway.api.metering import metered
+from gateway.api.told import message_of
 from gateway.errors import AbilityMissing, AudioUnfit, ClientSilent, ClientSlow, RequestUnfit
 from gateway.keys.key import Scope
 

@@ -16,12 +16,13 @@ from gateway.api.core.sound_out import RawEncoding, octets
 from gateway.api.core.speech_line import Mark, SpeechLine
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.core.voices import language_of, voice_for
-from gateway.api.deepgram.errors import answer, message_of
+from gateway.api.deepgram.errors import answer
 from gateway.api.deepgram.query import Query
 from gateway.api.deepgram.shape import Model
 from gateway.api.dialect import accept, name_request, refuse, served
 from gateway.api.live_socket import Message, Outcome, Sender, close, read_control
 from gateway.api.metering import metered
+from gateway.api.told import message_of
 from gateway.errors import BodyTooLarge, ClientSilent, ClientSlow, RequestUnfit
 from gateway.keys.key import Scope
 from gateway.problems import nearest

@@ -9,7 +9,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from engines.base import EngineBusy
-from gateway.api.deepgram.errors import message_of
+from gateway.api.told import message_of
 from gateway.audio.unreadable import FORMATS
 from gateway.errors import (
     AdmissionRefused,

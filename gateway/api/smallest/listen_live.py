@@ -17,12 +17,12 @@ from gateway.api.core.listening import Heard, ListenAsk, ListenEvent, Listening
 from gateway.api.core.plain_text import bare
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.core.utterances import Began, Stopped
-from gateway.api.deepgram.errors import message_of
 from gateway.api.dialect import ErrorShape, accept, name_request, refuse, served
 from gateway.api.live_socket import Control, LiveSocket, LiveTerms, Message, Outcome, Sender, close
 from gateway.api.metering import metered
 from gateway.api.smallest.errors import code_of, flat, waves
 from gateway.api.smallest.query import PulseQuery, read_pulse
+from gateway.api.told import message_of
 from gateway.errors import ClientSilent, LimitReached, RequestUnfit
 from gateway.keys.key import Scope
 

@@ -21,12 +21,12 @@ from engines.base import SpeechChunk, TtsOptions
 from gateway.api.core.sound_out import RawEncoding, octets
 from gateway.api.core.speech_line import Mark, SpeechLine
 from gateway.api.core.speech_parts import SpeechParts
-from gateway.api.deepgram.errors import message_of
 from gateway.api.dialect import ErrorShape, accept, name_request, refuse, served
 from gateway.api.live_socket import Message, Outcome, Sender, close, read_control
 from gateway.api.metering import metered
 from gateway.api.smallest.errors import code_of, flat, waves
 from gateway.api.smallest.speak_ask import ON_SOCKETS, WavesAsk, flag, read_waves
+from gateway.api.told import message_of
 from gateway.audio.encode import Codec, Container
 from gateway.errors import ClientSilent, RequestUnfit
 from gateway.keys.key import Scope
