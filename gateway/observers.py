@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.calls.call_events import CallEvent
 from gateway.calls.record import CallRecord
 from gateway.calls.timings import BargeInTimings, TurnTimings
 from gateway.calls.turn_events import Phase
@@ -28,6 +29,9 @@ class SilentObserver:
 
     def timed(self, call_id: str, timings: TurnTimings) -> None:
         """A turn's ledger is complete."""
+
+    def happened(self, call_id: str, event: CallEvent) -> None:
+        """Something beside the conversation."""
 
     def ended(self, record: CallRecord) -> None:
         """The call is over."""

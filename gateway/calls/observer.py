@@ -7,6 +7,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.calls.call_events import CallEvent
 from gateway.calls.record import CallRecord
 from gateway.calls.timings import BargeInTimings, TurnTimings
 from gateway.calls.turn_events import Phase
@@ -34,6 +35,9 @@ class SessionObserver(Protocol):
 
     def timed(self, call_id: str, timings: TurnTimings) -> None:
         """A reply began to sound: the turn's ledger is complete."""
+
+    def happened(self, call_id: str, event: CallEvent) -> None:
+        """Something beside the conversation: a hold, a transfer, a key, a new stage."""
 
     def ended(self, record: CallRecord) -> None:
         """The call is over; nothing more comes about it."""

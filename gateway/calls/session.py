@@ -70,9 +70,11 @@ from media.legs.base import (
     LegClosed,
     LegError,
     LegEvent,
+    LegRinging,
     PlayoutDrained,
     PlayoutMark,
     PlayoutStarted,
+    TransferAsked,
 )
 from media.segmenter import SpeechSegmenter
 
@@ -211,7 +213,7 @@ class CallSession:
                 case LegClosed() if not self._closed.is_set():
                     self._ledger.record.sip_code = event.sip_code
                     self._closed.set()
-            if not isinstance(event, LegAnswered | PlayoutMark):
+            if not isinstance(event, LegAnswered | LegRinging | PlayoutMark | TransferAsked):
                 self.feed(event)
 
     async def _transcribe(self) -> None:

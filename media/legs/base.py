@@ -93,6 +93,24 @@ class LegResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class LegRinging:
+    """The far end of an outbound leg rings; `early_media` when it can be heard already."""
+
+    at: float
+    sip_code: int
+    early_media: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """The far end asks to be sent elsewhere (inbound REFER). Refused unless somebody allows it."""
+
+    target: str
+    at: float
+    attended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LegClosed:
     """The leg is over. Always the last event, exactly once."""
 
@@ -133,6 +151,8 @@ LegEvent: TypeAlias = (
     | LegAnswered
     | LegHeld
     | LegResumed
+    | LegRinging
+    | TransferAsked
     | LegClosed
     | PlayoutStarted
     | PlayoutDrained

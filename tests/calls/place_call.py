@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.agents.base import Agent
+from gateway.calls.call_events import CallEvent
 from gateway.calls.record import CallRecord
 from gateway.calls.session import CallSession
 from gateway.calls.settings import CallFacts, Engines, SessionSettings
@@ -44,6 +45,9 @@ class Watcher:
 
     def saying(self, call_id: str, reply: int, sentence: str) -> None:
         self.said.append(sentence)
+
+    def happened(self, call_id: str, event: CallEvent) -> None:
+        """Something beside the conversation."""
 
     def barged_in(self, call_id: str, timings: BargeInTimings) -> None:
         self.barge_ins.append(timings)
