@@ -103,6 +103,26 @@ class JobUnknown(GatewayError):
     """No recording of that id waits, runs or was recognised lately."""
 
 
+class DialDenied(GatewayError):
+    """No rule lets this call be placed, or a limit stands against it; `reason` is the label it is counted by.
+
+    `retry_after` says in seconds when a limit will have room again, 0 where waiting does not help.
+    """
+
+    def __init__(self, detail: str, *, reason: str, retry_after: int = 0) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class DialFailed(GatewayError):
+    """A call of ours was not taken; `sip_code` is what the far end answered, 408 when it did not in time."""
+
+    def __init__(self, detail: str, *, sip_code: int) -> None:
+        super().__init__(detail)
+        self.sip_code = sip_code
+
+
 class PortTaken(GatewayError):
     """An address we should listen on is not ours to have."""
 
@@ -246,6 +266,8 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         AgentUnknown: Verdict(Fault.CONFIG, False, 404, 500, EndReason.INTERNAL_ERROR),
         CallUnknown: Verdict(Fault.CALLER, False, 404, 481, EndReason.REJECTED),
         JobUnknown: Verdict(Fault.CALLER, False, 404, 481, EndReason.REJECTED),
+        DialDenied: replace(_CALLER, http_status=403, sip_code=403),
+        DialFailed: Verdict(Fault.BACKEND, True, 502, 480, EndReason.NOT_ANSWERED),
         PortTaken: _OPERATOR,
         PartFailed: _OPERATOR,
         FileUnfit: _OPERATOR,
@@ -290,6 +312,8 @@ def verdict(error: BaseException) -> Verdict:
     row = next((VERDICTS[cls] for cls in type(error).__mro__ if cls in VERDICTS), _OURS)
     if isinstance(error, AgentError | EngineError):
         return replace(row, retryable=error.retryable)
-    if isinstance(error, LegError):
+    if isinstance(error, LegError | DialFailed):
         return replace(row, sip_code=error.sip_code)
+    if isinstance(error, DialDenied) and error.retry_after:
+        return replace(row, retryable=True, http_status=429, sip_code=503)
     return row

@@ -57,6 +57,9 @@ def test_what_an_error_says_itself_goes_first() -> None:
     assert verdict(EngineBusy()).retryable is True
     assert verdict(EngineRefused()).retryable is False
     assert verdict(LegError("no codec", sip_code=488)).sip_code == 488
+    assert verdict(errors.DialFailed("busy", sip_code=486)).sip_code == 486
+    assert verdict(errors.DialDenied("premium", reason="prefix")).http_status == 403
+    assert verdict(errors.DialDenied("slow down", reason="rate", retry_after=9)).http_status == 429
 
 
 @pytest.mark.parametrize(

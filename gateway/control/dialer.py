@@ -1,0 +1,49 @@
+"""How any part of the gateway calls somebody: behind the guard against toll fraud, never past it.
+
+An operator over REST, a transfer that bridges, a dialplan and TwiML's `<Dial>` all use this one door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from media.legs.base import Leg, LegRinging
+
+RING_SECONDS = 30.0
+"""How long the far end may ring where nobody says."""
+LONGEST_RING = 180.0
+
+
+class Dialer(Protocol):
+    """Places calls that the rules allow."""
+
+    async def dial(
+        self,
+        target: str,
+        *,
+        trunk: str = "",
+        caller: str = "",
+        ring_seconds: float = RING_SECONDS,
+        on_ringing: Callable[[LegRinging], None] | None = None,
+    ) -> Leg:
+        """Call somebody; returns once he answered, with a leg that nobody is attached to.
+
+        `target`: a number, or a SIP or tel URI. `trunk`: "" takes the only one whose rules allow the target.
+        `caller`: the number to show; "" the trunk's own. `ring_seconds`: 1 to 180. `on_ringing` is told, on
+        the loop's thread, that the far end rings. What was heard before the leg is attached is lost; its
+        `LegAnswered` is not, nor is a `LegClosed`. Cancelling the wait gives the call up.
+
+        Raises `DialDenied` when a rule or a limit forbids it, and `DialFailed` with the far end's answer when
+        it was busy, did not answer, or refused.
+        """
+
+
+class TransferGuard(Protocol):
+    """Whether somebody may be sent somewhere by REFER. Denied until a rule allows it."""
+
+    def may_send(self, target: str, *, trunk: str) -> None:
+        """We would send a far end of this trunk there. Raises `DialDenied`, counted and logged."""
+
+    def may_be_asked(self, target: str, *, trunk: str) -> None:
+        """A far end of this trunk asks to be sent there (inbound REFER). Raises as `may_send`."""
