@@ -41,7 +41,7 @@ from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
 from gateway.certificates import CertificateDistrusted, CertificateUnfit, certificate_end
 from gateway.config import Config, secrets_in
-from gateway.dialplan_watch import DialplanWatcher
+from gateway.dialplan.watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
 from gateway.keys.keyring import Keyring

@@ -207,7 +207,7 @@ def dialplan_check(
     config: ConfigFile = None,
 ) -> None:
     """Say everything that is wrong with the dialplans, all at once. Exit code 0 when good, 2 when not."""
-    from gateway.dialplan import Dialplan
+    from gateway.dialplan.plan import Dialplan
 
     settings = _run(lambda: _load(config))
     paths = files or list(settings.dialplan.files)
@@ -232,7 +232,7 @@ def dialplan_route(
 
     Exit code 0 when a route takes it, 1 when none does, 2 when the dialplan cannot be used.
     """
-    from gateway.dialplan import Dialplan
+    from gateway.dialplan.plan import Dialplan
     from gateway.errors import DialplanError, verdict
     from media.legs.base import Parties
 
@@ -256,7 +256,7 @@ def version() -> None:
 
 
 def _built_in() -> list[Path]:
-    from gateway.dialplan import BUILT_IN
+    from gateway.dialplan.plan import BUILT_IN
 
     return [BUILT_IN]
 

@@ -20,7 +20,7 @@ from gateway.agents.registry import AgentRegistry
 from gateway.calls.settings import Engines
 from gateway.certificates import CertificateUnfit, certificate_end
 from gateway.config import Config, secrets_in
-from gateway.dialplan import BUILT_IN, Dialplan
+from gateway.dialplan.plan import BUILT_IN, Dialplan
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import GatewayError, PartFailed
 from gateway.known_sentence import SPOKEN, understood

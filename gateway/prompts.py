@@ -12,8 +12,8 @@ from engines.base import EngineError, EngineRefused, TtsOptions
 from engines.speech_cache import SpeechCache
 from engines.text.sentences import SentenceSplitter
 from gateway.calls.settings import PhraseSettings
-from gateway.dialplan import Dialplan
-from gateway.dialplan_actions import SayText
+from gateway.dialplan.actions import SayText
+from gateway.dialplan.plan import Dialplan
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ import structlog
 
 from engines.base import EngineError
 from gateway.calls.registry import CallRegistry, Refusal
-from gateway.dialplan import Dialplan
+from gateway.dialplan.plan import Dialplan
 from gateway.errors import CallerForbidden, DialplanError, NumberUnknown, verdict
 from gateway.logs import call_context
 from gateway.route_run import CallParts, RouteRun, reject

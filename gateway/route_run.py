@@ -20,7 +20,7 @@ from gateway.calls.registry import RunningCall
 from gateway.calls.session import CallSession
 from gateway.calls.settings import CallFacts, Engines, SessionSettings
 from gateway.calls.speaking import SpeakingVoice
-from gateway.dialplan_actions import (
+from gateway.dialplan.actions import (
     Answer,
     ConnectAgent,
     HangUpCall,
@@ -30,7 +30,7 @@ from gateway.dialplan_actions import (
     Ring,
     SayText,
 )
-from gateway.dialplan_match import Route
+from gateway.dialplan.match import Route
 from gateway.errors import verdict
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics

@@ -18,7 +18,7 @@ from gateway.batch.settings import BatchSettings
 from gateway.calls.registry import RegistrySettings
 from gateway.calls.settings import SessionSettings
 from gateway.config.engine_sections import AsrSection, FleetSettings, TtsSection
-from gateway.dialplan_watch import DialplanSettings
+from gateway.dialplan.watch import DialplanSettings
 from gateway.license_settings import LicenseSettings
 from gateway.logs import LogSettings
 from gateway.stall_probe import StallSettings

@@ -13,7 +13,7 @@ from engines.router import RoutedAsr, RoutedTts
 from engines.speech_cache import SpeechCache
 from gateway.calls.session import CallSession
 from gateway.calls.settings import CallFacts, Engines, PhraseSettings, SessionSettings
-from gateway.dialplan import Dialplan
+from gateway.dialplan.plan import Dialplan
 from gateway.prompts import Prompter
 from media.legs.base import EndReason, LegClosed
 from tests.calls.place_call import Outcome, Watcher

@@ -11,9 +11,9 @@ from gateway.agents.base import Agent
 from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry, RegistrySettings
 from gateway.calls.settings import Engines, SessionSettings
-from gateway.dialplan import Dialplan
-from gateway.dialplan_actions import Action
-from gateway.dialplan_match import Match, Route, compile_pattern
+from gateway.dialplan.actions import Action
+from gateway.dialplan.match import Match, Route, compile_pattern
+from gateway.dialplan.plan import Dialplan
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.observers import SilentObserver

@@ -18,7 +18,7 @@ from gateway.calls.registry import RegistrySettings
 from gateway.config import Config
 from gateway.config.engine_sections import AsrSection
 from gateway.config.schema import NodeSettings
-from gateway.dialplan_watch import DialplanSettings
+from gateway.dialplan.watch import DialplanSettings
 from gateway.doctor import CHECKUPS, Patient, Unwell, report
 from gateway.errors import DialplanFileError
 from gateway.known_sentence import SPOKEN, understood

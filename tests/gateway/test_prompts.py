@@ -8,9 +8,9 @@ from engines.base import TtsOptions
 from engines.speech_cache import SpeechCache
 from gateway.agents.echo import EchoSettings
 from gateway.calls.settings import PhraseSettings
-from gateway.dialplan import Dialplan
-from gateway.dialplan_actions import Action, Answer, SayText
-from gateway.dialplan_match import Match, Route
+from gateway.dialplan.actions import Action, Answer, SayText
+from gateway.dialplan.match import Match, Route
+from gateway.dialplan.plan import Dialplan
 from gateway.prompts import Prompter, prompts, sentences
 from tests.fakes.tts import ToneTts
 from tests.virtual_time import run_virtual

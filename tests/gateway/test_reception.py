@@ -10,7 +10,7 @@ import pytest
 from engines.base import AsrOptions, AsrStream, EngineBusy, EngineError, EngineFailed, EngineRefused
 from gateway.agents.base import Agent
 from gateway.calls.registry import RegistrySettings
-from gateway.dialplan_actions import Action, Answer, ConnectAgent, Reject, Ring
+from gateway.dialplan.actions import Action, Answer, ConnectAgent, Reject, Ring
 from media.legs.base import EndReason, Parties
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr

@@ -11,7 +11,7 @@ import pytest
 
 from engines.base import SpeechChunk, TtsOptions
 from gateway.calls.settings import DeadlineSettings, SessionSettings
-from gateway.dialplan_actions import (
+from gateway.dialplan.actions import (
     Action,
     Answer,
     ConnectAgent,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.dialplan_watch import DialplanSettings, DialplanWatcher
+from gateway.dialplan.watch import DialplanSettings, DialplanWatcher
 from gateway.errors import DialplanFileError
 from media.legs.base import Parties
 

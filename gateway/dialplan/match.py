@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engines.base import Residency
-from gateway.dialplan_actions import Action, ConnectAgent, Reject
+from gateway.dialplan.actions import Action, ConnectAgent, Reject
 
 MAX_ADDRESS = 128
 """Characters of an address that are looked at; longer ones match nothing but `*`."""

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.dialplan import BUILT_IN, Dialplan, files
-from gateway.dialplan_actions import (
+from gateway.dialplan.actions import (
     Answer,
     ConnectAgent,
     HangUpCall,
@@ -20,11 +19,12 @@ from gateway.dialplan_actions import (
     Ring,
     SayText,
 )
-from gateway.dialplan_match import Match, Route, compile_pattern
+from gateway.dialplan.match import Match, Route, compile_pattern
+from gateway.dialplan.plan import BUILT_IN, Dialplan, files
 from gateway.errors import CallerForbidden, DialplanError, DialplanFileError, NumberUnknown, verdict
 from media.legs.base import Parties
 
-DATA = Path(__file__).parent.parent / "data" / "dialplans"
+DATA = Path(__file__).parent.parent.parent / "data" / "dialplans"
 GOOD = DATA / "good" / "every_action.yaml"
 
 

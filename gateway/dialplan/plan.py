@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.dialplan_match import Route, any_of, normalise
-from gateway.dialplan_read import read_routes
+from gateway.dialplan.match import Route, any_of, normalise
+from gateway.dialplan.read import read_routes
 from gateway.errors import CallerForbidden, DialplanFileError, NumberUnknown
 from gateway.problems import Problem
 from media.legs.base import Parties
 
-BUILT_IN = Path(__file__).resolve().parent.parent / "dialplans" / "default.yaml"
+BUILT_IN = Path(__file__).resolve().parent.parent.parent / "dialplans" / "default.yaml"
 """The dialplan used when the configuration names none."""
 
 

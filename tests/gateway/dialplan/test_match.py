@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway.dialplan_match import MAX_ADDRESS, any_of, compile_pattern, normalise
+from gateway.dialplan.match import MAX_ADDRESS, any_of, compile_pattern, normalise
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway.dialplan import BUILT_IN, Dialplan, files
+from gateway.dialplan.plan import BUILT_IN, Dialplan, files
 from gateway.errors import DialplanFileError
 
 log = structlog.get_logger(__name__)

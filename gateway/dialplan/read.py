@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from engines.base import Residency
-from gateway.dialplan_actions import FORMS, Action, ActionForm, ConnectAgent, PlayFile, order_problem
-from gateway.dialplan_match import Match, Pattern, Route, compile_pattern
+from gateway.dialplan.actions import FORMS, Action, ActionForm, ConnectAgent, PlayFile, order_problem
+from gateway.dialplan.match import Match, Pattern, Route, compile_pattern
 from gateway.problems import Problem, nearest
 from gateway.validation import in_words
 from gateway.yaml_source import Place, Refused, Source, dotted, read
