@@ -63,6 +63,7 @@ from gateway.calls.turns import TurnTaker
 from media.clock import now
 from media.frame import AudioFrame, Voice
 from media.legs.base import (
+    AudioOneWay,
     Direction,
     EndReason,
     Leg,
@@ -213,7 +214,7 @@ class CallSession:
                 case LegClosed() if not self._closed.is_set():
                     self._ledger.record.sip_code = event.sip_code
                     self._closed.set()
-            if not isinstance(event, LegAnswered | LegRinging | PlayoutMark | TransferAsked):
+            if not isinstance(event, LegAnswered | LegRinging | PlayoutMark | TransferAsked | AudioOneWay):
                 self.feed(event)
 
     async def _transcribe(self) -> None:

@@ -7,7 +7,8 @@ leg's own clock empties; nobody in Python paces anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -59,6 +60,18 @@ class Parties:
     """Name of the configured trunk the call came through; "" when none matched."""
     remote: str = ""
     """Network address of the peer, `host:port`."""
+    display: str = ""
+    """Name shown beside the calling address; "" when there is none."""
+    forwarded_from: str = ""
+    """User part of the address that sent the call on to us last (RFC 5806, RFC 7044)."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Names in lower case and values of the INVITE's headers in their order: the first 64, of at most 512
+    characters, without those that hold secrets (Authorization, Proxy-Authorization)."""
+
+    def header(self, name: str) -> str:
+        """Value of the first header of that name, however it is spelt; "" when there is none."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key == wanted), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +116,31 @@ class LegRinging:
 
 @dataclass(frozen=True, slots=True)
 class TransferAsked:
-    """The far end asks to be sent elsewhere (inbound REFER). Refused unless somebody allows it."""
+    """The far end asks us to call somebody else in its place (inbound REFER).
+
+    Comes only where the trunk's `refer` is `ask`; whoever hears it answers with `Leg.accept_transfer` or
+    `Leg.refuse_transfer`. Unanswered for a few seconds it is refused.
+    """
 
     target: str
+    """The URI it names (Refer-To), without what belongs to an attended transfer."""
     at: float
     attended: bool = False
+    """Whether it names a call that ours shall replace (RFC 3891)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOneWay:
+    """We send and nothing comes back, though nobody is on hold; told once per gap, and counted.
+
+    The usual causes are NAT and firewalls, so both addresses are in `detail`.
+    """
+
+    at: float
+    seconds: float
+    """How long nothing has come."""
+    detail: str = ""
+    """Where we want audio and where we send it, `ours … theirs …`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +186,7 @@ LegEvent: TypeAlias = (
     | LegResumed
     | LegRinging
     | TransferAsked
+    | AudioOneWay
     | LegClosed
     | PlayoutStarted
     | PlayoutDrained
@@ -199,6 +233,10 @@ class Playout(Protocol):
         """Scale what is being played, 0..1; 1 restores it."""
 
 
+TransferProgress: TypeAlias = Callable[[int], None]
+"""Told each SIP code that the far end reports of a transfer: 100, 180, then 200 or the failure."""
+
+
 class Leg(Protocol):
     """One party's audio connection."""
 
@@ -232,6 +270,47 @@ class Leg(Protocol):
 
     async def send_dtmf(self, digits: str) -> None:
         """Send keys to the far end. Raises `LegError` when the leg cannot."""
+
+    async def hold(self, on: bool) -> None:
+        """Put the far end on hold, or take it back (RFC 3264 section 8.4). Idempotent.
+
+        On hold it hears what the playout has, and is not heard. Returns when the far end agreed; raises
+        `LegError` when it refused, and everything is as it was.
+        """
+
+    async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
+        """Send the far end elsewhere, blind (RFC 3515); returns when it reported success.
+
+        `target` is a number, or a SIP or tel URI. A far end that hangs up after it agreed to go, and before
+        it reported that anything rings, has gone: many PBXes report nothing. Raises `LegError` with the code
+        of the refusal or of the reported failure, 408 when nothing final was reported within `deadline`
+        seconds, 487 when the far end hung up before. After a failure the call goes on: the far end is taken
+        back from hold, and may be transferred again.
+        """
+
+    async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
+        """Connect the far end with that of another leg of this endpoint: REFER with Replaces (RFC 3891).
+
+        Promises and errors are those of `transfer`; the other leg ends by its own far end's BYE.
+        """
+
+    async def accept_transfer(self) -> None:
+        """Agree to a `TransferAsked` (202), and report 100. Raises `LegError` when nothing was asked."""
+
+    async def report_transfer(self, sip_code: int) -> None:
+        """Report how an accepted transfer goes on (RFC 3420 sipfrag); a code from 200 up is the last one."""
+
+    async def refuse_transfer(self, sip_code: int = 603) -> None:
+        """Refuse a `TransferAsked` with a code, 300 to 699. Does nothing when nothing was asked."""
+
+    def patch(self, other: Leg) -> bool:
+        """Connect the sound of two legs both ways without Python in between; False when these two cannot.
+
+        Frames still reach the listeners. What a playout holds is heard before the other leg's voice.
+        """
+
+    def unpatch(self) -> None:
+        """Undo `patch`; does nothing without it."""
 
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         """End the leg. Idempotent; `LegClosed` follows.

@@ -18,12 +18,15 @@ from media.legs.base import (
     Direction,
     DtmfReceived,
     EndReason,
+    Leg,
     LegAnswered,
     LegClosed,
     LegError,
     LegEvent,
     LegListener,
     Parties,
+    TransferAsked,
+    TransferProgress,
 )
 from media.playout import QueuePlayout
 from media.vad import VoiceDetector
@@ -46,6 +49,11 @@ class FarEnd:
     quiet_limit: float | None = None
     """It hangs up when it has said everything and has heard nothing from us for so long."""
     parties: Parties = Parties("loopback", "offhook")
+    transfers: Sequence[tuple[float, int]] = ()
+    """How it takes being sent elsewhere: SIP codes that it reports, and how many seconds after it was asked.
+    A first code of 300 or more is a refusal; without any it agrees and says nothing more."""
+    asks: Sequence[tuple[float, str]] = ()
+    """Where it asks to be sent, and when."""
 
 
 class LoopbackLeg:
@@ -66,6 +74,12 @@ class LoopbackLeg:
         self.noticed: list[LegEvent] = []
         """Every event the listener was given."""
         self.digits_sent = ""
+        self.holds: list[bool] = []
+        """Each time the far end was put on hold and taken back."""
+        self.transferred_to: list[str] = []
+        """Targets that the far end was sent to, or the name of the leg it was connected with."""
+        self.transfer_answers: list[int] = []
+        """What it was told of the transfers that it asked for: 202, then each report, or a refusal."""
         self._far_end = far_end
         self._detector = detector
         self._detector_leg = detector_leg
@@ -73,6 +87,9 @@ class LoopbackLeg:
         self._rate = sample_rate
         self._voice = _mixed(far_end.says, sample_rate)
         self._presses = sorted(far_end.presses)
+        self._asks = sorted(far_end.asks)
+        self._asked = False
+        self._on_hold = False
         self._listener: LegListener | None = None
         self._early: list[LegEvent] = []
         self._playout = QueuePlayout(sample_rate, self._tell)
@@ -133,9 +150,75 @@ class LoopbackLeg:
 
     async def send_dtmf(self, digits: str) -> None:
         """Note them down."""
+        self._need_open()
+        self.digits_sent += digits
+
+    async def hold(self, on: bool) -> None:
+        """See `Leg.hold`: the far end is not heard meanwhile."""
+        self._need_open()
+        if on != self._on_hold:
+            self._on_hold = on
+            self.holds.append(on)
+
+    async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
+        """See `Leg.transfer`; the far end does as its script says."""
+        self._need_open()
+        self.transferred_to.append(target)
+        try:
+            await self._follow(deadline, progress)
+        except LegError:
+            if not self._closed:
+                await self.hold(False)
+            raise
+
+    async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
+        """See `Leg.transfer_to`."""
+        await self.transfer(other.leg_id, deadline=deadline, progress=progress)
+
+    async def _follow(self, deadline: float, progress: TransferProgress) -> None:
+        began = now()
+        for after, code in self._far_end.transfers:
+            if after > deadline:
+                break
+            await asyncio.sleep(began + after - now())
+            if self._closed:
+                return  # it agreed to go, and has gone
+            progress(code)
+            if code >= 300:
+                raise LegError(f"the transfer failed with {code}", sip_code=code)
+            if code >= 200:
+                return
+        await asyncio.sleep(began + deadline - now())
+        if not self._closed:
+            raise LegError("the far end did not report what became of the transfer", sip_code=408)
+
+    async def accept_transfer(self) -> None:
+        """See `Leg.accept_transfer`."""
+        if not self._asked:
+            raise LegError("nobody asks to be transferred", sip_code=481)
+        self._asked = False
+        self.transfer_answers += [202, 100]
+
+    async def report_transfer(self, sip_code: int) -> None:
+        """See `Leg.report_transfer`."""
+        self.transfer_answers.append(sip_code)
+
+    async def refuse_transfer(self, sip_code: int = 603) -> None:
+        """See `Leg.refuse_transfer`."""
+        if self._asked:
+            self._asked = False
+            self.transfer_answers.append(sip_code)
+
+    def patch(self, other: Leg) -> bool:
+        """Never: there is no native media here."""
+        return False
+
+    def unpatch(self) -> None:
+        """See `Leg.unpatch`."""
+
+    def _need_open(self) -> None:
         if self._closed:
             raise LegError("the far end has hung up", sip_code=481)
-        self.digits_sent += digits
 
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         """See `Leg.hangup`; the cause is kept in `LegClosed.detail`."""
@@ -185,7 +268,8 @@ class LoopbackLeg:
         pts = self._ticks * size
         pcm = np.zeros(size, np.int16)
         said = self._voice[pts : pts + size]
-        pcm[: len(said)] = said
+        if not self._on_hold:
+            pcm[: len(said)] = said
         return AudioFrame(pcm, self._rate, pts, at)
 
     def _judge(self, frame: AudioFrame) -> Voice:
@@ -203,6 +287,9 @@ class LoopbackLeg:
         while self._presses and self._presses[0][0] <= elapsed:
             for digit in self._presses.pop(0)[1]:
                 self._tell(DtmfReceived(digit, at))
+        while self._asks and self._asks[0][0] <= elapsed:
+            self._asked = True
+            self._tell(TransferAsked(self._asks.pop(0)[1], at))
         far_end = self._far_end
         if far_end.hangs_up_at is not None and elapsed >= far_end.hangs_up_at:
             self._close(EndReason.CALLER_HUNG_UP)

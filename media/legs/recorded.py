@@ -16,6 +16,7 @@ from media.legs.base import (
     Playout,
     PlayoutDrained,
     PlayoutStarted,
+    TransferProgress,
 )
 from media.recorder import StereoRecorder, TapeDisk
 
@@ -76,6 +77,38 @@ class RecordedLeg:
     async def send_dtmf(self, digits: str) -> None:
         """See `Leg.send_dtmf`."""
         await self._leg.send_dtmf(digits)
+
+    async def hold(self, on: bool) -> None:
+        """See `Leg.hold`."""
+        await self._leg.hold(on)
+
+    async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
+        """See `Leg.transfer`."""
+        await self._leg.transfer(target, deadline=deadline, progress=progress)
+
+    async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
+        """See `Leg.transfer_to`."""
+        await self._leg.transfer_to(other, deadline=deadline, progress=progress)
+
+    async def accept_transfer(self) -> None:
+        """See `Leg.accept_transfer`."""
+        await self._leg.accept_transfer()
+
+    async def report_transfer(self, sip_code: int) -> None:
+        """See `Leg.report_transfer`."""
+        await self._leg.report_transfer(sip_code)
+
+    async def refuse_transfer(self, sip_code: int = 603) -> None:
+        """See `Leg.refuse_transfer`."""
+        await self._leg.refuse_transfer(sip_code)
+
+    def patch(self, other: Leg) -> bool:
+        """Never: what the far end hears would not pass the tape."""
+        return False
+
+    def unpatch(self) -> None:
+        """See `Leg.unpatch`."""
+        self._leg.unpatch()
 
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         """See `Leg.hangup`."""

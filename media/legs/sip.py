@@ -17,6 +17,7 @@ from media.legs.base import (
     Direction,
     DtmfReceived,
     EndReason,
+    Leg,
     LegAnswered,
     LegClosed,
     LegError,
@@ -28,6 +29,7 @@ from media.legs.base import (
     PlayoutDrained,
     PlayoutMark,
     PlayoutStarted,
+    TransferProgress,
 )
 from media.legs.sip_call import Header, SipCall
 from media.legs.sip_ends import CallEnd, EndedBy, Phase, end_reason, reason_header, refusal_code
@@ -170,6 +172,36 @@ class SipLeg:
         if not rtp and not info:
             raise LegError("sending keys is switched off; set dtmf_rtp or dtmf_info")
         await self._desk.on_call(self.key, lambda call: call.send_keys(digits, rtp=rtp, info=info))
+
+    async def hold(self, on: bool) -> None:
+        """See `Leg.hold`."""
+        raise LegError("not built yet", sip_code=501)
+
+    async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
+        """See `Leg.transfer`."""
+        raise LegError("not built yet", sip_code=501)
+
+    async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
+        """See `Leg.transfer_to`."""
+        raise LegError("not built yet", sip_code=501)
+
+    async def accept_transfer(self) -> None:
+        """See `Leg.accept_transfer`."""
+        raise LegError("nobody asks to be transferred", sip_code=481)
+
+    async def report_transfer(self, sip_code: int) -> None:
+        """See `Leg.report_transfer`."""
+        raise LegError("nobody asks to be transferred", sip_code=481)
+
+    async def refuse_transfer(self, sip_code: int = 603) -> None:
+        """See `Leg.refuse_transfer`."""
+
+    def patch(self, other: Leg) -> bool:
+        """See `Leg.patch`."""
+        return False
+
+    def unpatch(self) -> None:
+        """See `Leg.unpatch`."""
 
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         """End the leg by BYE, CANCEL or a refusal, whichever its state asks for. Idempotent."""

@@ -8,7 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from media.frame import AudioFrame, Voice
-from media.legs.base import Direction, EndReason, LegAnswered, LegClosed, LegEvent, LegListener, Parties
+from media.legs.base import (
+    Direction,
+    EndReason,
+    Leg,
+    LegAnswered,
+    LegClosed,
+    LegError,
+    LegEvent,
+    LegListener,
+    Parties,
+    TransferProgress,
+)
 from tests.fakes.playout import RecordingPlayout
 
 RATE, FRAME, TICK = 8000, 160, 0.02
@@ -66,6 +77,25 @@ class ScriptedCaller:
     async def reject(self, sip_code: int, *, retry_after: int = 0, reason: str = "") -> None: ...
 
     async def send_dtmf(self, digits: str) -> None: ...
+
+    async def hold(self, on: bool) -> None: ...
+
+    async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
+        raise LegError("not in the script", sip_code=501)
+
+    async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
+        raise LegError("not in the script", sip_code=501)
+
+    async def accept_transfer(self) -> None: ...
+
+    async def report_transfer(self, sip_code: int) -> None: ...
+
+    async def refuse_transfer(self, sip_code: int = 603) -> None: ...
+
+    def patch(self, other: Leg) -> bool:
+        return False
+
+    def unpatch(self) -> None: ...
 
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         self.hung_up.append(reason)

@@ -16,6 +16,7 @@ from media.legs.base import (
     LegEvent,
     PlayoutDrained,
     PlayoutStarted,
+    TransferAsked,
 )
 from media.legs.loopback import FarEnd, LoopbackLeg
 from media.vad import VadMode, VadSettings, open_detector
@@ -170,3 +171,71 @@ def test_a_minute_of_call_is_the_same_to_the_sample_every_time() -> None:
     first, second = called(far_end, 60.0), called(far_end, 60.0)
     assert first[1].voices == second[1].voices
     assert first[0].noticed == second[0].noticed
+
+
+def test_a_far_end_on_hold_is_not_heard() -> None:
+    voice = np.full(8000, 3000, np.int16)
+
+    async def hold_for_a_while(leg: LoopbackLeg) -> None:
+        await asyncio.sleep(0.2)
+        await leg.hold(True)
+        await leg.hold(True)
+        await asyncio.sleep(0.2)
+        await leg.hold(False)
+
+    leg, ear = called(FarEnd(says=[(0.0, voice)]), 0.2, hold_for_a_while)
+    loud = [bool(frame.pcm.any()) for frame in ear.frames]
+    assert loud[:9] == [True] * 9 and loud[11:19] == [False] * 8 and loud[22:] == [True] * len(loud[22:])
+    assert leg.holds == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("script", "codes", "error"),
+    [
+        ([(0.1, 100), (0.2, 180), (0.9, 200)], [100, 180, 200], 0),
+        ([(0.1, 403)], [403], 403),
+        ([(0.1, 100), (0.4, 486)], [100, 486], 486),
+        ([], [], 408),
+        ([(0.1, 100), (3.0, 200)], [100], 408),
+    ],
+)
+def test_a_transfer_goes_as_the_script_says(
+    script: list[tuple[float, int]], codes: list[int], error: int
+) -> None:
+    told: list[int] = []
+    failed: list[int] = []
+
+    async def send_away(leg: LoopbackLeg) -> None:
+        await leg.hold(True)
+        try:
+            await leg.transfer("4711", deadline=2.0, progress=told.append)
+        except LegError as problem:
+            failed.append(problem.sip_code)
+
+    leg, _ = called(FarEnd(transfers=script), 0.1, send_away)
+    assert (told, failed) == (codes, [error] if error else [])
+    assert leg.holds == ([True, False] if error else [True]) and leg.transferred_to == ["4711"]
+
+
+def test_a_far_end_that_hangs_up_once_it_was_sent_away_has_gone() -> None:
+    async def send_away(leg: LoopbackLeg) -> None:
+        await leg.transfer("4711", deadline=5.0, progress=lambda code: None)
+
+    _, ear = called(FarEnd(transfers=[(2.0, 200)], hangs_up_at=1.0), 0.0, send_away)
+    assert isinstance(ear.events[-1], LegClosed)
+
+
+def test_a_far_end_that_asks_to_be_sent_elsewhere_is_answered_once() -> None:
+    async def agree(leg: LoopbackLeg) -> None:
+        with pytest.raises(LegError):
+            await leg.accept_transfer()
+        await asyncio.sleep(0.3)
+        await leg.accept_transfer()
+        await leg.refuse_transfer()
+        await leg.report_transfer(200)
+
+    leg, ear = called(FarEnd(asks=[(0.2, "sip:4711@example.net")]), 0.1, agree)
+    assert [event.target for event in ear.events if isinstance(event, TransferAsked)] == [
+        "sip:4711@example.net"
+    ]
+    assert leg.transfer_answers == [202, 100, 200]
