@@ -245,6 +245,28 @@ class ServiceAway(GatewayError):
         self.retry_after = retry_after
 
 
+class TwimlError(GatewayError):
+    """A TwiML app gave nothing that the call could go on with; `code` is what Twilio calls it."""
+
+    def __init__(self, detail: str, *, code: int) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class TwimlUnfit(TwimlError):
+    """A TwiML document cannot be run; names line, verb and attribute where there are any."""
+
+    def __init__(self, detail: str, *, line: int = 0, verb: str = "", attribute: str = "", code: int) -> None:
+        places = [f"line {line}" if line else "", f"<{verb}>" if verb else "", attribute]
+        place = ", ".join(filter(None, places))
+        super().__init__(f"{place}: {detail}" if place else detail, code=code)
+        self.line, self.verb, self.attribute = line, verb, attribute
+
+
+class AppFailed(TwimlError):
+    """A TwiML app could not be asked, or did not answer as a web server that knows TwiML does."""
+
+
 _OURS = Verdict(Fault.US, False, 500, 500, EndReason.INTERNAL_ERROR)
 _OPERATOR = Verdict(Fault.CONFIG, False, 500, 500, EndReason.INTERNAL_ERROR)
 _ENGINE = Verdict(Fault.BACKEND, True, 502, 503, EndReason.ENGINE_FAILED)
@@ -293,6 +315,9 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         ClientSilent: replace(_CALLER, retryable=True, http_status=408, sip_code=408),
         ClientSlow: replace(_CALLER, retryable=True, http_status=408, sip_code=408),
         ServiceAway: replace(_ENGINE, http_status=503),
+        TwimlError: Verdict(Fault.BACKEND, False, 502, 503, EndReason.DEAD_AIR),
+        TwimlUnfit: Verdict(Fault.BACKEND, False, 502, 503, EndReason.DEAD_AIR),
+        AppFailed: Verdict(Fault.BACKEND, True, 502, 503, EndReason.DEAD_AIR),
         LegError: Verdict(Fault.BACKEND, False, 502, 500, EndReason.MEDIA_LOST),
         AgentError: Verdict(Fault.BACKEND, True, 502, 503, EndReason.DEAD_AIR),
         EngineError: _ENGINE,
