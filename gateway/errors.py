@@ -217,6 +217,10 @@ class FetchFailed(RequestUnfit):
     """The server at an address that a client named gave nothing we could use."""
 
 
+class Unreachable(FetchFailed):
+    """No connection came about: the host has no address, or nobody answers there."""
+
+
 class DecodersBusy(AdmissionRefused):
     """Too many audio files wait to be decoded."""
 
@@ -310,6 +314,7 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         FormatUnfit: _CALLER,
         FetchRefused: _CALLER,
         FetchFailed: replace(_CALLER, retryable=True),
+        Unreachable: replace(_CALLER, retryable=True),
         DecodersBusy: Verdict(Fault.US, True, 503, 503, EndReason.REJECTED),
         BodyTooLarge: replace(_CALLER, http_status=413, sip_code=513),
         ClientSilent: replace(_CALLER, retryable=True, http_status=408, sip_code=408),

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import httpcore
 
 from gateway.audio.settings import FetchSettings
-from gateway.errors import FetchFailed, FetchRefused
+from gateway.errors import FetchFailed, FetchRefused, Unreachable
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -86,14 +86,14 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """To the first address of `host` that answers. Raises `FetchRefused` and `FetchFailed`."""
+        """To the first address of `host` that answers. Raises `FetchRefused` and `Unreachable`."""
         trouble: Exception | None = None
         for address in await self._addresses(host, port):
             try:
                 return await self._network.connect_tcp(address, port, timeout=self._seconds)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 trouble = error
-        raise FetchFailed(f"no connection to {host}") from trouble
+        raise Unreachable(f"no connection to {host}") from trouble
 
     async def connect_unix_socket(
         self,
@@ -112,9 +112,9 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
             async with asyncio.timeout(self._seconds):
                 found = list(dict.fromkeys(await self._lookup(host, port)))[:_MOST_ADDRESSES]
         except TimeoutError:
-            raise FetchFailed(f"{host} was not found within {self._seconds:g} s") from None
+            raise Unreachable(f"{host} was not found within {self._seconds:g} s") from None
         except (OSError, UnicodeError):
-            raise FetchFailed(f"there is no host called {host}") from None
+            raise Unreachable(f"there is no host called {host}") from None
         if not found or not all(self._guard.allows(address) for address in found):
             raise FetchRefused(
                 f"{host} is not a public address; the operator may allow its network in audio.fetch.allow"
@@ -129,7 +129,9 @@ class Answer:
         self._response = response
         self.status = response.status
         pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers)
-        self.headers = {name.lower(): value for name, value in pairs}
+        self.fields = tuple((name.lower(), value) for name, value in pairs)
+        """Every header, also those that are there several times (Set-Cookie)."""
+        self.headers = dict(self.fields)
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body in pieces. Raises `FetchFailed` when it breaks off."""
