@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -59,8 +59,9 @@ from gateway.stall_probe import StallProbe
 from gateway.store.call_sessions import CallSessions
 from gateway.store.store import Store, open_store
 from gateway.usage import CallUsage, ReportedWatch
-from license.client import FreeLicence, LicenceClient, LicenceView
+from license.client import ClientSettings, FreeLicence, LicenceClient, LicenceView
 from license.keeper import Clocks
+from license.outbox import DiskOutbox, Outbox
 from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
@@ -159,12 +160,28 @@ class Offhook:
             log.info("no licence is configured: free use, nothing is reported")
             return FreeLicence()
         clocks = Clocks(lambda: _wall().timestamp(), asyncio.get_running_loop().time)
-        client = LicenceClient(
-            chosen.proxy, chosen.key.reveal(), chosen.vendor_key, clocks, seconds=chosen.ask_seconds
+        folder = Path(chosen.folder) if chosen.folder else self.config.node.record_dir / "license"
+        asked = ClientSettings(
+            chosen.proxy, chosen.key.reveal(), chosen.vendor_key, folder, chosen.ask_seconds
         )
+        # In a Redis of this process's memory a kill would lose what is not reported: the disk is better.
+        outbox: Outbox[Any] = self.store.usage
+        if self.store.mode == "process":
+            outbox = await self._open_outbox(folder / "usage")
+        client = LicenceClient(asked, clocks, outbox)
         await client.start()
         self._closing.push_async_callback(client.aclose)
         return client
+
+    async def _open_outbox(self, folder: Path) -> DiskOutbox:
+        outbox = DiskOutbox(folder)
+        try:
+            await outbox.start()
+        except OSError as error:
+            cure = "set license.folder, or give this user the right to write there"
+            raise PartFailed(f"usage cannot be written to disk: {error.strerror}; {cure}") from None
+        self._closing.push_async_callback(outbox.aclose)
+        return outbox
 
     def _may_call(self, running: int) -> str:
         return self.licence.refusal("calls", running, self.config.limits.max_calls)

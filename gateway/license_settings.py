@@ -17,6 +17,9 @@ class LicenseSettings:
     """The licence key, the same as the proxy's."""
     vendor_key: str = ""
     """The vendor's public key, the same as the proxy's."""
+    folder: str = ""
+    """Where the proxy's last word is kept, signed, for a start while it is away; empty: `license` in
+    `node.record_dir`."""
     ask_seconds: float = 30.0
     """Between two questions to the proxy, 1 to 300; no request and no call ever waits for one."""
 

@@ -101,6 +101,7 @@ def export(folder: Folder = Path("licence")) -> None:
                 typer.echo(event.line())
             sys.stdout.flush()
             journal.delivered(batch)
+        journal.close()
 
     _run(work)
 
@@ -123,13 +124,18 @@ def issue(
     grace_hours: Annotated[float, typer.Option(help="Grace period", min=0, max=720)] = 24.0,
     calls: Annotated[int, typer.Option(help="Calls at once; 0: no limit", min=0)] = 0,
     streams: Annotated[int, typer.Option(help="Streams at once; 0: no limit", min=0)] = 0,
+    hours: Annotated[float, typer.Option(help="Hours of sound in a month; 0: no limit", min=0)] = 0.0,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="`calls` or `streams`; may be repeated; none: everything")
+    ] = None,
 ) -> None:
     """Print a signed licence file."""
 
     def work() -> None:
         from license.entitlement import DAY, Terms, issue_licence
 
-        terms = Terms(licence_id, time.time() + days * DAY, grace_hours * 3600, (), calls, streams)
+        ends, features = time.time() + days * DAY, tuple(feature or ())
+        terms = Terms(licence_id, ends, grace_hours * 3600, features, calls, streams, hours)
         typer.echo(issue_licence(terms, key_file.read_text(encoding="utf-8").strip()))
 
     _run(work)
@@ -142,6 +148,7 @@ def serve_upstream(
     days: Annotated[float, typer.Option(help="How long each lasts from now", min=0)] = 30.0,
     grace_hours: Annotated[float, typer.Option(help="Grace period", min=0, max=720)] = 24.0,
     calls: Annotated[int, typer.Option(help="Calls at once; 0: no limit", min=0)] = 0,
+    hours: Annotated[float, typer.Option(help="Hours of sound in a month; 0: no limit", min=0)] = 0.0,
     revoked: Annotated[list[str] | None, typer.Option(help="A licence key that is revoked")] = None,
     seconds: Annotated[float, typer.Option(help="How slowly it answers", min=0)] = 0.0,
     broken: Annotated[bool, typer.Option(help="Answers 500")] = False,
@@ -161,7 +168,8 @@ def serve_upstream(
         typer.echo(f"public key: {public_of(private)}", err=True)
         ends = time.time() + days * DAY
         terms = [
-            Terms(f"trial-{number}", ends, grace_hours * 3600, (), calls) for number in range(len(licence))
+            Terms(f"trial-{number}", ends, grace_hours * 3600, (), calls, hours=hours)
+            for number in range(len(licence))
         ]
         books = dict(zip(licence, terms, strict=True))
         office = Office(private, time.time, books, set(revoked or ()), seconds=seconds, broken=broken)

@@ -30,10 +30,15 @@ class Terms:
     grace_seconds: float = DAY
     """How long new work is taken although the vendor cannot be reached; 0 to 30 days."""
     features: tuple[str, ...] = ()
+    """What may be done: `calls`, `streams` (requests and sockets of the speech APIs); empty: everything.
+    Other names grant nothing."""
     max_calls: int = 0
     """Calls at once; 0: as many as the node carries."""
     max_streams: int = 0
     """Requests and sockets of the speech APIs at once; 0: as many as the node carries."""
+    hours: float = 0.0
+    """Hours of calls, of sound heard and of sound spoken, of the whole site in a calendar month (UTC); 0: no
+    limit."""
 
     def claims(self) -> dict[str, Any]:
         """As they are signed."""
@@ -55,6 +60,7 @@ class Terms:
             features=tuple(features),
             max_calls=int(_number(claims, "max_calls", 0, 1e9, 0)),
             max_streams=int(_number(claims, "max_streams", 0, 1e9, 0)),
+            hours=_number(claims, "hours", 0, 1e9, 0),
         )
 
 

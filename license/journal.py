@@ -1,11 +1,14 @@
-"""Usage on disk until the vendor has it: survives being killed at any moment, and counts every event once.
+"""Usage on disk until it is delivered: survives being killed at any moment, and counts every event once.
 
-Events are appended to `usage-N.jsonl` and made durable before they are acknowledged. `sent.json` says how far
-they were delivered, replaced as a whole. A batch is named by what it holds: sent again, it has the same name.
+The proxy keeps one until the vendor has it, each node one until the proxy, or Redis, has it. Events are
+appended to `usage-N.jsonl` and made durable before they are acknowledged. `sent.json` says how far they were
+delivered, replaced as a whole. A batch is named by what it holds: sent again, it has the same name.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -31,11 +34,15 @@ class Batch:
 
 
 class Journal:
-    """One folder. Not for two processes at once; every method blocks for the disk."""
+    """One folder, for one owner at a time; every method blocks for the disk. Not for two threads at once."""
 
     def __init__(self, folder: Path, *, most_octets: int = 64_000_000) -> None:
-        """Opens or makes it; half a last line, left by a kill, is cut off. Raises `OSError`."""
+        """Opens or makes it; half a last line, left by a kill, is cut off.
+
+        Raises `OSError`; `BlockingIOError` while another has it.
+        """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _locked(folder)
         self._folder = folder
         self._most = most_octets
         self.dropped = 0
@@ -43,6 +50,12 @@ class Journal:
         self._sent = self._read_sent()
         self._number = max([number for number, _ in self._segments()] or [self._sent[0]])
         self._mend(self._path(self._number))
+
+    def close(self) -> None:
+        """Let another have the folder. Idempotent."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
     def append(self, events: Iterable[UsageEvent]) -> None:
         """Keep the events; when it returns they survive a power cut. Raises `OSError`."""
@@ -54,7 +67,7 @@ class Journal:
             return
         if self._size(self._number) >= _SEGMENT_OCTETS:
             self._number += 1
-        with open(self._path(self._number), "ab") as file:
+        with open(self._path(self._number), "ab", opener=_private) as file:
             file.write(octets)
             file.flush()
             os.fsync(file.fileno())
@@ -65,9 +78,9 @@ class Journal:
         number, offset = self._sent
         return sum(size for one, size in self._segments() if one >= number) - offset
 
-    def next_batch(self) -> Batch | None:
-        """The oldest events that were not delivered; None when there are none."""
-        number, offset = self._sent
+    def next_batch(self, after: Batch | None = None) -> Batch | None:
+        """The oldest events that were not delivered, or that come after a batch; None when there are none."""
+        number, offset = after.ends if after else self._sent
         lines: list[bytes] = []
         for segment, size in self._segments():
             if segment < number or len(lines) >= MOST_EVENTS:
@@ -90,7 +103,7 @@ class Journal:
     def delivered(self, batch: Batch) -> None:
         """The vendor has it: never give it out again. Raises `OSError`."""
         staged = self._folder / "sent.json.part"
-        with staged.open("w", encoding="utf-8") as file:
+        with open(staged, "w", encoding="utf-8", opener=_private) as file:
             json.dump({"segment": batch.ends[0], "offset": batch.ends[1]}, file)
             file.flush()
             os.fsync(file.fileno())
@@ -129,6 +142,21 @@ class Journal:
         whole = octets.rfind(b"\n") + 1
         if whole < len(octets):
             os.truncate(path, whole)
+
+
+def _locked(folder: Path) -> int:
+    """A descriptor that holds the folder's lock; a kill lets it go."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise BlockingIOError(errno.EBUSY, f"{folder} is in use by another process; stop it first") from None
+    return lock
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _events(lines: Iterable[bytes]) -> Iterable[UsageEvent]:

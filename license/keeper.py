@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +15,23 @@ import structlog
 
 from license.cache import Cache
 from license.entitlement import Answer, BadTerms, read_answer, read_licence
+from license.grant import GRANT_SECONDS, Grant, grant_key, issue_grant
 from license.journal import Journal
 from license.settings import ProxySettings
-from license.signature import BadSignature, derived_key, seal
+from license.signature import BadSignature
 from license.standing import Licence, Standing, State, TrustedTime, span
+from license.tally import Tally
 from license.upstream import Refused, Unreachable, Vendor
 from license.usage import UsageEvent
 
 log = structlog.get_logger(__name__)
 
-GRANT = "offhook-grant+jwt"
-"""Kind of the statement that local services are given."""
-GRANT_SECONDS = 300.0
-"""How long a grant counts."""
 _FIRST_RETRY = 5.0
 _LOOK_SECONDS = 30.0
 """Between two looks at the clock, for warnings."""
 _GROWTH = 2.0
+_KNOWN = 20_000
+"""Events of local services whose ids are remembered: one that is reported again counts once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,17 @@ class Keeper:
         self._settings = settings
         self._vendor = vendor
         self._clocks = clocks
-        self._cache = Cache(settings.folder, settings.licence_key, settings.vendor_public)
+        public = settings.vendor_public
+        self._cache = Cache(
+            settings.folder, "answer", settings.licence_key, lambda text: read_answer(text, public)
+        )
         self.journal = Journal(settings.folder / "usage")
+        self._tally = Tally(settings.folder / "hours.jwt", settings.licence_key)
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._disk = asyncio.Lock()
         self._licence = Licence()
         self._answer_text = ""
-        self._grant_key = derived_key(settings.licence_key, "offhook licence grants")
+        self._grant_key = grant_key(settings.licence_key)
         self._counts: Counter[str] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self.last_check: float | None = None
@@ -64,13 +70,16 @@ class Keeper:
         remembered = self._cache.load()
         if remembered.refused:
             log.error("a remembered licence is refused", why=remembered.refused)
-        self._time = TrustedTime(remembered.latest)
+        if self._tally.refused:
+            log.error("the hours used this month are not believed, and counted anew", file="hours.jwt")
+        said = remembered.said
+        self._time = TrustedTime(max(remembered.latest, said.checked_at if said else 0.0))
         if settings.licence_file is not None:
             self._read_file(settings.licence_file)
-        elif remembered.answer is not None:
-            self._licence.answered(remembered.answer, fresh=False)
+        elif said is not None:
+            self._licence.answered(said, fresh=False)
             self._answer_text = remembered.text
-            self.last_check = remembered.answer.checked_at
+            self.last_check = said.checked_at
 
     def now(self) -> float:
         """Seconds since 1970 that never go back."""
@@ -82,20 +91,21 @@ class Keeper:
 
     def standing(self) -> Standing:
         """Where the licence stands now."""
-        return self._licence.standing(self.now())
+        now = self.now()
+        self._licence.used(self._tally.used(now), now)
+        return self._licence.standing(now)
+
+    def hours(self) -> float:
+        """Hours of sound that the site used in this calendar month (UTC)."""
+        return self._tally.used(self.now()) / 3600
 
     def grant(self) -> str:
-        """A signed statement for local services: what the vendor said, and whether it can be reached."""
+        """For local services, signed: what the vendor said, whether it can be reached, what was used."""
         now = self.now()
-        terms = self._licence.answer.terms.claims() if self._licence.answer else None
-        claims = {
-            "answer": self._answer_text,
-            "terms": terms if not self._answer_text else None,
-            "connected": self._licence.standing(now).state is State.CONNECTED,
-            "at": now,
-            "until": now + GRANT_SECONDS,
-        }
-        return seal(GRANT, claims, self._grant_key)
+        # Not the standing: a site without hours left is still connected.
+        connected = self._licence.trusted(now)
+        grant = Grant(self._licence.answer, connected, self._tally.used(now), now, now + GRANT_SECONDS)
+        return issue_grant(grant, self._answer_text, self._grant_key)
 
     def stats(self) -> dict[str, float]:
         """Counters since the start."""
@@ -103,8 +113,18 @@ class Keeper:
 
     async def used(self, events: Sequence[UsageEvent]) -> None:
         """Keep what local services report; when it returns, it is durable. Raises `OSError`."""
-        await asyncio.to_thread(self.journal.append, events)
-        self._counts["usage_events"] += len(events)
+        async with self._disk:
+            new = [event for event in events if event.event_id not in self._known]
+            await asyncio.to_thread(self._keep_usage, new, self.now())
+            self._known.update((event.event_id, None) for event in new)
+        self._counts["usage_events"] += len(new)
+        self._counts["usage_again"] += len(events) - len(new)
+        while len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+
+    def _keep_usage(self, events: Sequence[UsageEvent], now: float) -> None:
+        self.journal.append(events)
+        self._tally.add(sum(event.seconds for event in events), now)
 
     async def start(self) -> None:
         """Check once, then keep checking."""
@@ -125,6 +145,7 @@ class Keeper:
             await self._vendor.aclose()
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._cache.keep_clock, self.now())
+        self.journal.close()
 
     async def check(self) -> bool:
         """Ask the vendor once; whether the answer counts."""
@@ -148,18 +169,20 @@ class Keeper:
         if before is not State.CONNECTED or answer.revoked:
             self._tell_answer(answer)
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(self._cache.keep_answer, text)
+            await asyncio.to_thread(self._cache.keep, text)
             await asyncio.to_thread(self._cache.keep_clock, self.now())
         return True
 
     async def report(self) -> bool:
         """Deliver one batch; whether something was delivered. Raises `Unreachable`, `Refused`."""
         assert self._vendor is not None
-        batch = await asyncio.to_thread(self.journal.next_batch)
+        async with self._disk:
+            batch = await asyncio.to_thread(self.journal.next_batch)
         if batch is None:
             return False
         await self._vendor.report(batch.batch_id, batch.events)
-        await asyncio.to_thread(self.journal.delivered, batch)
+        async with self._disk:
+            await asyncio.to_thread(self.journal.delivered, batch)
         self._counts["usage_delivered"] += len(batch.events)
         log.info("Usage reported successfully", events=len(batch.events))
         return True

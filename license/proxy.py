@@ -40,6 +40,7 @@ def create_proxy(keeper: Keeper, licence_key: str) -> FastAPI:
             "state": standing.state,
             "step": standing.step,
             "reason": standing.reason,
+            "hours_used": round(keeper.hours(), 2),
         }
         return JSONResponse(body, 200 if good else 503)
 
@@ -118,6 +119,8 @@ def _metrics(keeper: Keeper) -> str:
         f"license_proxy_valid {int(standing.step is not Step.NONE)}",
         "# TYPE license_proxy_seconds_left gauge",
         f"license_proxy_seconds_left {_left(standing, keeper.now()):.0f}",
+        "# TYPE license_proxy_hours_used gauge",
+        f"license_proxy_hours_used {keeper.hours():.3f}",
         "# TYPE license_proxy_events gauge",
     ]
     lines += [

@@ -10,7 +10,8 @@ may not, that is announced: first a warning that counts down, then half of the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from license.entitlement import DAY, Answer, Terms
@@ -44,6 +45,8 @@ WARN_BEFORE = 14 * DAY
 HALF_BEFORE = DAY
 HALF_OF_GRACE = 0.25
 """The last part of the grace period, in which places are halved."""
+WARN_OF_HOURS, HALF_OF_HOURS = 0.8, 0.95
+"""Parts of the month's hours that are used when it is announced, and when places are halved."""
 COUNTDOWN = (
     *(days * DAY for days in (14, 7, 3, 2, 1)),
     *(hours * 3600.0 for hours in (12, 6, 3, 1)),
@@ -79,7 +82,8 @@ class Licence:
     def __init__(self) -> None:
         self._answer: Answer | None = None
         self._reachable = False
-        self._warned: float | None = None
+        self._used = (0, 0.0)
+        self._warned: tuple[int, float] | None = None
 
     @property
     def answer(self) -> Answer | None:
@@ -98,8 +102,35 @@ class Licence:
         """A check failed."""
         self._reachable = False
 
+    def trusted(self, now: float) -> bool:
+        """Whether the last check succeeded and its answer still grants something."""
+        return self._by_trust(now).state is State.CONNECTED
+
+    def used(self, seconds: float, at: float) -> None:
+        """So much sound was used in the calendar month of `at`."""
+        self._used = (month_of(at), seconds)
+
     def standing(self, now: float) -> Standing:
         """Where it stands. `now` must never go back."""
+        standing = self._by_trust(now)
+        if standing.step is Step.NONE or not standing.terms or not standing.terms.hours:
+            return standing
+        return self._by_hours(standing, now)
+
+    def _by_hours(self, standing: Standing, now: float) -> Standing:
+        assert standing.terms is not None
+        hours = standing.terms.hours
+        part = self._used[1] / 3600 / hours if self._used[0] == month_of(now) else 0.0
+        if part >= 1:
+            told = f"the {hours:g} hours of this month that the licence grants are used"
+            return replace(standing, step=Step.NONE, ends=now, reason=told)
+        step = Step.FULL if part < WARN_OF_HOURS else Step.WARN if part < HALF_OF_HOURS else Step.HALF
+        if SEVERITY[step] <= SEVERITY[standing.step]:
+            return standing
+        told = f"{part:.0%} of the {hours:g} hours of this month that the licence grants are used"
+        return replace(standing, step=step, reason=told)
+
+    def _by_trust(self, now: float) -> Standing:
         answer = self._answer
         if answer is None:
             return Standing(State.READY, Step.NONE, None, "the licence has not been validated yet")
@@ -123,7 +154,7 @@ class Licence:
         return Standing(State.GRACE, step, ends, told, terms)
 
     def warning(self, now: float) -> str:
-        """A warning that is due now, each once, counting down; "" when there is none."""
+        """A warning that is due now, each once, counting down or of another step; "" when there is none."""
         standing = self.standing(now)
         if standing.step is Step.FULL or standing.ends is None:
             self._warned = None
@@ -131,9 +162,10 @@ class Licence:
         left = max(0.0, standing.ends - now)
         marks = (mark for mark in (*COUNTDOWN, float("inf")) if mark >= left)
         due = min(marks) if left else 0.0
-        if self._warned is not None and due >= self._warned:
+        severity = SEVERITY[standing.step]
+        if self._warned is not None and severity <= self._warned[0] and due >= self._warned[1]:
             return ""
-        self._warned = due
+        self._warned = (severity, due)
         return standing.reason
 
 
@@ -156,6 +188,12 @@ class TrustedTime:
         self.set_back = wall < self._latest - self.TOLERANCE
         self._latest = max(wall, self._latest + passed)
         return self._latest
+
+
+def month_of(seconds: float) -> int:
+    """The calendar month (UTC) of a moment, counted from year 0."""
+    date = time.gmtime(seconds)
+    return date.tm_year * 12 + date.tm_mon - 1
 
 
 def span(seconds: float) -> str:

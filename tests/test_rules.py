@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "engines.traits",
         "engines.worker",
         "engines.worker_settings",
-        "license.client", "license.command", "license.keeper",
+        "license.client", "license.command", "license.journal", "license.keeper", "license.outbox",
         "license.usage",
     ),
     "license": ("license",),

@@ -8,17 +8,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
+from redis.exceptions import ResponseError
 
 from engines.redis_client import LOST, RedisClient, cancelled
 from gateway.errors import StoreLost
-from media.clock import now
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 _CHECK_SECONDS = 0.5
-"""How often a lost server is looked for, and a quiet one is asked whether it is there."""
+"""How often a lost server is looked for, and one that is there is asked whether it is still the same."""
 
 
 class Link:
@@ -29,13 +29,13 @@ class Link:
         self._client = client
         self._deadline = deadline
         self._up = True
-        self._last = 0.0
+        self._run = ""
         self._returns: list[Callable[[], None]] = []
         self._watching: asyncio.Task[None] | None = None
         self.dropped: Counter[str] = Counter()
         """What was not written because Redis was gone, by kind."""
         self.losses = 0
-        """How often Redis was lost."""
+        """How often Redis was lost, also when it was back before anybody asked."""
 
     @property
     def up(self) -> bool:
@@ -82,21 +82,26 @@ class Link:
             why = str(error) or f"no answer within {seconds:g} s"
             self._set(False, why)
             raise StoreLost(f"Redis is lost: {why}") from None
-        self._last = now()
         self._set(True, "")
         return answer
 
     async def _watch(self) -> None:
         while not cancelled():
             await asyncio.sleep(_CHECK_SECONDS)
-            if not self._up or now() - self._last >= _CHECK_SECONDS:
-                await self._ask()
+            await self._ask()
 
     async def _ask(self) -> None:
+        was_up = self._up
         try:
-            await self._try(lambda client: client.ping(), self._deadline)
+            run = await self._try(_run_id, self._deadline)
         except StoreLost:
-            pass
+            return
+        known, self._run = self._run, run or self._run
+        if was_up and run and known and run != known:
+            # Killed and back between two commands: it may have forgotten its last second all the same.
+            self.losses += 1
+            log.warning("redis was restarted; what it may have lost is written again")
+            self._tell_return()
 
     def _set(self, up: bool, why: str) -> None:
         if up == self._up:
@@ -107,5 +112,18 @@ class Link:
             log.warning("redis is lost; calls go on without it", why=why)
             return
         log.info("redis is back")
+        self._tell_return()
+
+    def _tell_return(self) -> None:
         for tell in self._returns:
             tell()
+
+
+async def _run_id(client: Any) -> str:
+    """Names one life of the server; "" where this user may not ask for it, or it is none of Redis' own."""
+    try:
+        told = await client.info("server")
+    except ResponseError:
+        await client.ping()
+        return ""
+    return str(told.get("run_id", "")) if isinstance(told, dict) else ""

@@ -17,7 +17,6 @@ from engines.redis_url import shown
 from gateway.errors import PartFailed
 from gateway.store.job_worker import JobWorker, Work
 from gateway.store.jobs import Jobs
-from gateway.store.journal import Journal
 from gateway.store.keys import Keys
 from gateway.store.limits import Limits
 from gateway.store.link import Link
@@ -25,6 +24,8 @@ from gateway.store.local_server import LocalServer, ServerUnfit, installed
 from gateway.store.prompts import PromptShelf
 from gateway.store.sessions import Sessions
 from gateway.store.settings import RedisSettings
+from gateway.store.usage_stream import UsageStream
+from license.outbox import DiskOutbox
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,9 @@ class Store:
         """Workers that announce themselves."""
         self.sessions = Sessions(link, keys, self._node, settings.session_seconds)
         self.jobs = Jobs(link, keys, most=settings.jobs, keep=settings.job_seconds)
-        self.journal = Journal(link, keys, folder / "usage", settings.spool_mb * 1_000_000)
+        self.usage = UsageStream(
+            link, keys, self._node, DiskOutbox(folder / "usage", settings.spool_mb * 1_000_000)
+        )
         self.limits = Limits(link, keys, time.monotonic)
         self.prompts = PromptShelf(link, keys, settings.prompt_seconds)
         self._closing = AsyncExitStack()
@@ -65,9 +68,9 @@ class Store:
         await self.fleet.start()
         self._closing.push_async_callback(self.sessions.aclose)
         self.sessions.start()
-        self._closing.push_async_callback(self.journal.aclose)
+        self._closing.push_async_callback(self.usage.aclose)
         try:
-            await self.journal.start()
+            await self.usage.start()
         except OSError as error:
             cure = "set redis.folder, or give this user the right to write there"
             raise PartFailed(f"usage cannot be written to disk: {error.strerror}; {cure}") from None
@@ -90,7 +93,7 @@ class Store:
     def stats(self) -> Stats:
         """For metrics: is it there, what was dropped, what waits."""
         dropped = {f"dropped_{what}": float(count) for what, count in self.link.dropped.items()}
-        usage = {f"usage_{what}": float(count) for what, count in self.journal.stats().items()}
+        usage = {f"usage_{what}": float(count) for what, count in self.usage.stats().items()}
         fleet = {f"fleet_{what}": float(count) for what, count in self.fleet.stats().items()}
         restarts = float(self._server.restarts) if self._server else 0.0
         return {

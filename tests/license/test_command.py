@@ -34,7 +34,10 @@ def test_a_key_and_a_licence_signed_with_it(tmp_path: Path) -> None:
 
 def test_usage_is_exported_once(tmp_path: Path) -> None:
     events = [UsageEvent(f"{number:032x}", Kind.CALL, 30_000_000) for number in range(3)]
-    Journal(tmp_path / "usage").append(events)
+    journal = Journal(tmp_path / "usage")
+    journal.append(events)
+    assert "in use" in offhook("export", "--folder", str(tmp_path)).output
+    journal.close()
     exported = offhook("export", "--folder", str(tmp_path))
     assert [UsageEvent.read(json.loads(line)) for line in exported.stdout.splitlines()] == events
     assert offhook("export", "--folder", str(tmp_path)).stdout == ""

@@ -41,11 +41,32 @@ def test_events_are_given_in_order_until_they_are_delivered(tmp_path: Path) -> N
 def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.append([event(number) for number in range(5)])
+    first = journal.next_batch()
+    journal.close()
     again = Journal(tmp_path)
-    assert again.next_batch() == journal.next_batch()
-    assert (batch := again.next_batch()) is not None
-    again.delivered(batch)
+    assert first is not None and again.next_batch() == first
+    again.delivered(first)
+    again.close()
     assert Journal(tmp_path).next_batch() is None
+
+
+def test_it_has_one_owner_and_only_he_can_read_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "usage")
+    journal.append([event(1)])
+    with pytest.raises(BlockingIOError, match="in use"):
+        Journal(tmp_path / "usage")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "usage").iterdir()} == {0o600}
+    journal.close()
+    Journal(tmp_path / "usage").close()
+
+
+def test_batches_after_one_another_without_settling_any(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append([event(number) for number in range(MOST_EVENTS + 3)])
+    first = journal.next_batch()
+    second = journal.next_batch(first)
+    assert second is not None and second.events == tuple(event(MOST_EVENTS + n) for n in range(3))
+    assert journal.next_batch(second) is None and journal.next_batch() == first
 
 
 def test_batches_are_bounded_and_old_segments_go(tmp_path: Path) -> None:
@@ -72,6 +93,7 @@ def test_a_torn_last_line_is_cut_off(count: int, lost: int) -> None:
         path = next(Path(folder).glob("usage-*"))
         size = path.stat().st_size
         os.truncate(path, max(0, size - lost))
+        journal.close()
         again = Journal(Path(folder))
         again.append([event(99)])
         batch = again.next_batch()

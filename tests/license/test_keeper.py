@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from license.client import LicenceClient
+from license.client import ClientSettings, LicenceClient
 from license.entitlement import DAY, Terms, issue_licence
+from license.journal import Batch
 from license.keeper import Clocks, Keeper
 from license.proxy import create_proxy
 from license.settings import ProxySettings
@@ -63,13 +64,33 @@ class Scene:
 
     def client(self) -> LicenceClient:
         transport = httpx.ASGITransport(app=create_proxy(self.keeper, KEY))
-        clocks = Clocks(self.clock.wall, self.clock.steady)
-        return LicenceClient("http://proxy", KEY, public_of(VENDOR_KEY), clocks, transport=transport)
+        return client(self.folder / "service", self.clock, transport)
 
     async def get(self, path: str, key: str = KEY) -> httpx.Response:
         transport = httpx.ASGITransport(app=create_proxy(self.keeper, KEY))
         async with httpx.AsyncClient(transport=transport, base_url="http://proxy") as asked:
             return await asked.get(path, headers={"Authorization": f"Bearer {key}"})
+
+
+class MemoryOutbox:
+    """Usage that waits, in memory."""
+
+    def __init__(self) -> None:
+        self.waiting: list[UsageEvent] = []
+
+    def note(self, event: UsageEvent) -> None:
+        self.waiting.append(event)
+
+    async def take(self) -> Batch | None:
+        return Batch("", tuple(self.waiting[:1000]), (0, 0)) if self.waiting else None
+
+    async def settled(self, parcel: Batch) -> None:
+        del self.waiting[: len(parcel.events)]
+
+
+def client(folder: Path, clock: Clock, transport: httpx.AsyncBaseTransport) -> LicenceClient:
+    settings = ClientSettings("http://proxy", KEY, public_of(VENDOR_KEY), folder)
+    return LicenceClient(settings, Clocks(clock.wall, clock.steady), MemoryOutbox(), transport)
 
 
 def run(folder: Path, work: Callable[[Scene], Awaitable[T]], **changes: Any) -> T:
@@ -240,7 +261,7 @@ def test_a_grant_of_another_s_is_refused(tmp_path: Path) -> None:
         await scene.keeper.check()
         assert (await scene.get("/v1/grant", "wrong")).status_code == 401
         client = scene.client()
-        client._grant_public = public_of(new_key())
+        client._grant_key = new_key()
         assert not await client.ask()
         assert client.standing().state is State.READY
         await client.aclose()
@@ -272,14 +293,11 @@ def test_a_site_without_a_way_out(tmp_path: Path) -> None:
         settings = ProxySettings(KEY, public_of(VENDOR_KEY), tmp_path, licence_file=file)
         keeper = Keeper(settings, None, Clocks(clock.wall, clock.steady))
         assert keeper.standing().state is State.CONNECTED
-        client = LicenceClient(
-            "http://proxy", KEY, public_of(VENDOR_KEY), Clocks(clock.wall, clock.steady),
-            transport=httpx.ASGITransport(app=create_proxy(keeper, KEY)),
-        )  # fmt: skip
-        assert await client.ask() and client.refusal("calls", 2, 9) == "" != client.refusal("calls", 3, 9)
+        service = client(tmp_path / "service", clock, httpx.ASGITransport(app=create_proxy(keeper, KEY)))
+        assert await service.ask() and service.refusal("calls", 2, 9) == "" != service.refusal("calls", 3, 9)
         clock.pass_(31 * DAY)
         assert keeper.standing().state is State.EXPIRED
-        await client.aclose()
+        await service.aclose()
         await keeper.aclose()
         with pytest.raises(BadSignature):
             Keeper(

@@ -126,8 +126,8 @@ class Door:
     def place(self, caller: Caller) -> Iterator[None]:
         """A place for the length of the block. Raises `LimitReached`, `LicenceRefused`."""
         if told := self._licence.refusal("streams", self._taken, self._places):
-            expired = self._licence.expired
-            error = LicenceRefused(told) if expired else LimitReached(told, retry_after=_RETRY_SECONDS)
+            for_good = self._licence.forbids("streams")
+            error = LicenceRefused(told) if for_good else LimitReached(told, retry_after=_RETRY_SECONDS)
             raise self._turned_away("license", error)
         if self._taken >= self._places:
             told = f"all {self._places} places of this node are taken"

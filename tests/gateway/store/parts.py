@@ -11,6 +11,8 @@ from fakeredis.aioredis import FakeRedis
 from gateway.store.jobs import Jobs
 from gateway.store.keys import Keys
 from gateway.store.link import Link
+from gateway.store.usage_stream import UsageStream
+from license.usage import Kind, UsageEvent
 
 KEYS = Keys("test")
 
@@ -41,3 +43,17 @@ class Clock:
 
 
 Tell = Callable[[], None]
+
+
+def numbered(number: int) -> UsageEvent:
+    """A usage event that can be told from others."""
+    return UsageEvent(f"{number:032x}", Kind.CALL, 29_000_000, 12.5)
+
+
+async def reported(usage: UsageStream) -> list[int]:
+    """The numbers of all events that there are, whoever holds them, settled."""
+    numbers: list[int] = []
+    while (taken := await usage.take(0.0)) is not None:
+        numbers += [int(event.event_id, 16) for event in taken.events]
+        await usage.settled(taken)
+    return numbers

@@ -23,7 +23,7 @@ from gateway.store.settings import RedisSettings
 from gateway.store.store import open_store
 from media.clock import now
 from tests.engines.riva.fakes import run, until
-from tests.gateway.store.parts import KEYS, Clock, linked
+from tests.gateway.store.parts import KEYS, Clock, linked, numbered
 
 README = Path(__file__).parents[3] / "gateway" / "store" / "README.md"
 
@@ -234,7 +234,7 @@ def test_an_external_redis_that_is_not_there_is_waited_for_behind(tmp_path: Path
         begun = now()
         store = await open_store(RedisSettings(url="redis://127.0.0.1:1"), "node", tmp_path)
         assert store.mode == "external" and not store.link.up and now() - begun < 5.0
-        store.journal.append({"n": 1})
+        store.usage.note(numbered(1))
         store.sessions.put("call", "1", 0.0, {})
         with pytest.raises(StoreLost):
             await store.jobs.submit("one", b"")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -26,6 +25,7 @@ from gateway.store.settings import RedisSettings
 from gateway.store.store import Store, open_store
 from media.clock import now
 from tests.engines.riva.fakes import run, until
+from tests.gateway.store.parts import numbered, reported
 from tests.live.store.redis_process import answers, free_port, redis_server
 
 pytestmark = pytest.mark.live
@@ -39,11 +39,12 @@ def go(main: Coroutine[Any, Any, None]) -> None:
 
 async def used(store: Store) -> list[int]:
     """Every usage event there is, settled."""
-    numbers: list[int] = []
-    while entries := await store.journal.read("reporter", 100, 0.0):
-        numbers += [json.loads(entry.body)["n"] for entry in entries]
-        await store.journal.settle(entries)
-    return sorted(numbers)
+    return sorted(await reported(store.usage))
+
+
+async def all_handed_on(store: Store) -> None:
+    """Redis surely has everything that was noted."""
+    await until(lambda: store.link.up and not store.usage.stats()["spool_bytes"], 30.0)
 
 
 def test_the_local_server_is_private_and_keeps_jobs_and_usage_over_kills(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_the_local_server_is_private_and_keeps_jobs_and_usage_over_kills(tmp_pat
         for number in range(3):
             assert await store.jobs.submit(f"job-{number}", b"x")
         for number in range(900):
-            store.journal.append({"n": number})
+            store.usage.note(numbered(number))
             if number in (200, 500):
                 os.kill(server.pid, signal.SIGKILL)
                 await until(lambda: not store.link.up)
@@ -68,7 +69,7 @@ def test_the_local_server_is_private_and_keeps_jobs_and_usage_over_kills(tmp_pat
                 await asyncio.sleep(0.01)
             if number == 400:
                 await until(lambda: store.link.up, 10.0)
-        await until(lambda: store.link.up and not store.journal.stats()["waiting"], 15.0)
+        await all_handed_on(store)
         assert server.restarts == 2
         assert await store.jobs.waiting() == 3
         assert await used(store) == list(range(900))
@@ -104,12 +105,12 @@ def test_a_stopped_server_holds_nobody_up(tmp_path: Path) -> None:
                 assert await store.limits.take("key", 6000) == 0.0
             assert first < 0.4 and now() - begun < 0.4
             store.sessions.put("call", "1", 0.0, {})
-            store.journal.append({"n": 1})
+            store.usage.note(numbered(1))
             store.fleet.workers("asr")
             await until(lambda: store.stats().get("dropped_session_writes") == 1.0)
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        await until(lambda: store.link.up and not store.journal.stats()["waiting"])
+        await all_handed_on(store)
         assert await used(store) == [1]
         assert server.restarts == 0
         await store.aclose()
@@ -185,20 +186,20 @@ def test_an_external_server_restarted_under_load_is_found_again(tmp_path: Path) 
         async with redis_server_with_password(tmp_path, port, url, *options) as first:
             store = await open_store(settings, "node", tmp_path)
             for number in numbers:
-                store.journal.append({"n": number})
+                store.usage.note(numbered(number))
                 await asyncio.sleep(0.001)
                 if (count := number + 1) == 300:
                     first.kill()
                     await first.wait()
                     break
         for number in numbers:
-            store.journal.append({"n": number})
+            store.usage.note(numbered(number))
             await asyncio.sleep(0.001)
             if (count := number + 1) == 500:
                 break
         await until(lambda: not store.link.up)
         async with redis_server_with_password(tmp_path, port, url, *options):
-            await until(lambda: store.link.up and not store.journal.stats()["waiting"], 15.0)
+            await all_handed_on(store)
             await asyncio.sleep(0.3)
             assert await used(store) == list(range(count))
             await store.aclose()
@@ -347,8 +348,8 @@ async def all_parts_work(settings: RedisSettings, folder: Path) -> None:
     assert held is not None and await store.jobs.renew(held, "w", 0.5)
     assert await store.jobs.finish(held, JobState.DONE, b"y")
     store.sessions.put("call", "1", 0.0, {})
-    store.journal.append({"n": 7})
-    await until(lambda: store.journal.counts["handed_on"] >= 1)
+    store.usage.note(numbered(7))
+    await until(lambda: store.usage.counts["handed_on"] >= 1)
     assert await used(store) == [7]
     await asyncio.sleep(0.5)
     assert len(await store.sessions.all("call")) == 1

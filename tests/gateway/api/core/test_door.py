@@ -124,6 +124,9 @@ class Shut:
     def __init__(self, *, expired: bool) -> None:
         self.expired = expired
 
+    def forbids(self, kind: str) -> bool:
+        return self.expired
+
     def refusal(self, kind: str, running: int, capacity: int) -> str:
         return f"no more {kind}"
 
