@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -22,7 +22,7 @@ from engines.speech_cache import SpeechCache
 from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
 from gateway.api.app import create_api
-from gateway.api.core.door import Door, MemoryRates
+from gateway.api.core.door import Door
 from gateway.api.core.readiness import Readiness
 from gateway.api.core.residency import WithinAsr, WithinTts
 from gateway.api.core.speech_parts import SpeechParts
@@ -45,6 +45,8 @@ from gateway.dialplan.watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
 from gateway.keys.keyring import Keyring
+from gateway.keys.limits import KeyLimits, MemoryLimits
+from gateway.licensing import licence_ready, open_licence
 from gateway.live_calls import LiveCalls
 from gateway.logs import start_logs
 from gateway.metered import MeteredAgent
@@ -57,11 +59,10 @@ from gateway.record_keeper import RecordKeeper, open_folder
 from gateway.route_run import USUAL_RATE, CallParts
 from gateway.stall_probe import StallProbe
 from gateway.store.call_sessions import CallSessions
+from gateway.store.key_limits import SharedKeyLimits
 from gateway.store.store import Store, open_store
+from gateway.store.stream_sessions import StreamSessions
 from gateway.usage import CallUsage, ReportedWatch
-from license.client import ClientSettings, FreeLicence, LicenceClient, LicenceView
-from license.keeper import Clocks
-from license.outbox import DiskOutbox, Outbox
 from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
@@ -110,7 +111,7 @@ class Offhook:
         self.dialplan = DialplanWatcher(config.dialplan, self.agents.names, self._dialplan_read)
         self._closing.push_async_callback(self.dialplan.aclose)
         self.engines = await self._open_engines()
-        self.licence = await self._open_licence()
+        self.licence = await open_licence(config, self.store, self._closing)
         self.calls = CallRegistry(config.limits)
         self.live = LiveCalls(loop.time)
         self.keeper = RecordKeeper(config.node.record_dir)
@@ -153,36 +154,6 @@ class Offhook:
         self._closing.push_async_callback(self.prompter.aclose)
         return Engines(self._recogniser, self._cache, limit)
 
-    async def _open_licence(self) -> LicenceView:
-        """The proxy's word, kept in memory; without a proxy everything is allowed."""
-        chosen = self.config.license
-        if not chosen.proxy:
-            log.info("no licence is configured: free use, nothing is reported")
-            return FreeLicence()
-        clocks = Clocks(lambda: _wall().timestamp(), asyncio.get_running_loop().time)
-        folder = Path(chosen.folder) if chosen.folder else self.config.node.record_dir / "license"
-        asked = ClientSettings(
-            chosen.proxy, chosen.key.reveal(), chosen.vendor_key, folder, chosen.ask_seconds
-        )
-        # In a Redis of this process's memory a kill would lose what is not reported: the disk is better.
-        outbox: Outbox[Any] = self.store.usage
-        if self.store.mode == "process":
-            outbox = await self._open_outbox(folder / "usage")
-        client = LicenceClient(asked, clocks, outbox)
-        await client.start()
-        self._closing.push_async_callback(client.aclose)
-        return client
-
-    async def _open_outbox(self, folder: Path) -> DiskOutbox:
-        outbox = DiskOutbox(folder)
-        try:
-            await outbox.start()
-        except OSError as error:
-            cure = "set license.folder, or give this user the right to write there"
-            raise PartFailed(f"usage cannot be written to disk: {error.strerror}; {cure}") from None
-        self._closing.push_async_callback(outbox.aclose)
-        return outbox
-
     def _may_call(self, running: int) -> str:
         return self.licence.refusal("calls", running, self.config.limits.max_calls)
 
@@ -194,7 +165,7 @@ class Offhook:
         self._closing.push_async_callback(bench.aclose)
         door = Door(
             Keyring(config.api.keys_file) if config.api.asks_keys else None,
-            MemoryRates(asyncio.get_running_loop().time),
+            self._key_limits(),
             _wall,
             places=config.api.limits.places,
             counted=watch.turned_away,
@@ -219,8 +190,18 @@ class Offhook:
             language=config.session.language,
             version=version("offhook"),
             watch=watch,
+            streams=StreamSessions(self.store.sessions, time.time),
             readiness=readiness,
         )
+
+    def _key_limits(self) -> KeyLimits:
+        """Counted over all nodes where they share a Redis; a node alone needs no round trip for it."""
+        if self.store.mode != "external":
+            return MemoryLimits(asyncio.get_running_loop().time)
+        shared = SharedKeyLimits(self.store.limits)
+        shared.start()
+        self._closing.push_async_callback(shared.aclose)
+        return shared
 
     def _open_jobs(self, ears: BatchEars, recordings: Recordings) -> Jobs:
         """Recordings recognised later."""
@@ -287,6 +268,7 @@ class Offhook:
         self.speech = self._open_speech(readiness)
         parts = ApiParts(
             readiness=readiness,
+            components=Readiness(self._components(), deadline=config.api.probe_seconds),
             metrics=self.metrics.render,
             calls=self.live.views,
             record=RecordFiles(self.config.node.record_dir).record,
@@ -360,7 +342,23 @@ class Offhook:
         return {"tape_blocks": self.tapes.dropped, "records": self.keeper.failures}
 
     def _probes(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        return {"sip": self._sip_ready, "asr": self._asr_ready, "tts": self._tts_ready, "room": self._room}
+        probes: dict[str, Callable[[], Awaitable[None]]] = {
+            "sip": self._sip_ready, "asr": self._asr_ready, "tts": self._tts_ready, "room": self._room,
+        }  # fmt: skip
+        if self.config.license.proxy:
+            probes["license"] = lambda: licence_ready(self.licence)
+        return probes
+
+    def _components(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What health is asked of by name: of what calls do without, too."""
+        probes = {name: probe for name, probe in self._probes().items() if name in ("asr", "tts", "license")}
+        if self.store.mode != "process":
+            probes["redis"] = self._redis_ready
+        return probes
+
+    async def _redis_ready(self) -> None:
+        if not self.store.link.up:
+            raise PartFailed("Redis is lost; calls and streams go on without it")
 
     async def _sip_ready(self) -> None:
         await self.sip.ping()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -27,6 +28,7 @@ from gateway.known_sentence import SPOKEN, understood
 from gateway.logs import LogSettings, start_logs
 from gateway.models import models_of
 from gateway.record_keeper import open_folder
+from gateway.store.checkup import StoreUnfit, check_store
 from media.frame import AudioFrame, Pcm, frame_samples
 from media.legs.base import LegError
 from media.legs.sip_settings import OFF, SipSettings
@@ -196,6 +198,14 @@ async def _files(patient: Patient) -> str:
     return f"records go to {folder}, {free >> 30} GiB free"
 
 
+async def _redis(patient: Patient) -> str:
+    redis, node = patient.config.redis, patient.config.node
+    try:
+        return await check_store(redis, Path(redis.folder) if redis.folder else node.record_dir / "store")
+    except StoreUnfit as unfit:
+        raise Unwell(str(unfit), unfit.cure) from None
+
+
 async def _dialplan(patient: Patient) -> str:
     config = patient.config
     agents = AgentRegistry(config.agents)
@@ -324,6 +334,7 @@ CHECKUPS: dict[str, Checkup] = {
     "ports": _ports,
     "certificates": _certificates,
     "files": _files,
+    "redis": _redis,
     "dialplan": _dialplan,
     "clock": _clock,
     "engines": _engines,

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 from gateway.api.core.watch import ApiWatch
 from gateway.calls.record import CallRecord
+from gateway.errors import VERDICTS
 from gateway.observers import SilentObserver
 from license.client import LicenceView, new_event_id
 from license.usage import Feature, Kind, UsageEvent
 
 _MINUTE = 60.0
-_GONE, _BROKEN = 499, 500
+_BROKEN = 500
+_CODES = {"ok": 200, "gone": 499, **{kind.__name__: told.http_status for kind, told in VERDICTS.items()}}
+"""HTTP status by outcome: of an error, as its verdict says."""
 _LIVE = frozenset({Kind.LISTEN_LIVE, Kind.SPEAK_LIVE})
 
 
@@ -68,7 +71,7 @@ class ReportedWatch:
                 minute=int(self._wall() // _MINUTE),
                 seconds=round(sound, 1),
                 characters=letters,
-                code={"ok": 200, "gone": _GONE}.get(outcome, _BROKEN),
+                code=_CODES.get(outcome, _BROKEN),
                 features=(Feature.STREAMING,) if used in _LIVE else (),
             )
         )

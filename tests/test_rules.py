@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "engines.worker",
         "engines.worker_settings",
         "license.client", "license.command", "license.journal", "license.keeper", "license.outbox",
+        "license.standing",
         "license.usage",
     ),
     "license": ("license",),

@@ -94,7 +94,7 @@ async def admitted(connection: HTTPConnection, parts: SpeechParts, scope: Scope 
 async def served(connection: HTTPConnection, parts: SpeechParts, scope: Scope) -> AsyncIterator[Caller]:
     """Who asks, with a place at the node for the length of the block. Raises as `Door` does."""
     caller = await admitted(connection, parts, scope)
-    with parts.door.place(caller):
+    async with parts.door.place(caller):
         yield caller
 
 

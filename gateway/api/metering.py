@@ -12,6 +12,8 @@ from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.live_socket import Outcome
 from media.clock import now
 
+_LIVE = frozenset({"listen_live", "speak_live"})
+
 
 @dataclass(slots=True)
 class Meter:
@@ -27,6 +29,7 @@ async def metered(parts: SpeechParts, api: str, kind: str) -> AsyncIterator[Mete
     told = "gone"
     parts.watch.began(api, kind)
     parts.active[kind] += 1
+    stream = parts.streams.began(api, kind) if kind in _LIVE else ""
     try:
         yield meter
         told = "ok" if meter.outcome is Outcome.CLOSED else "gone"
@@ -37,4 +40,6 @@ async def metered(parts: SpeechParts, api: str, kind: str) -> AsyncIterator[Mete
         raise
     finally:
         parts.active[kind] -= 1
+        if kind in _LIVE:
+            parts.streams.ended(stream)
         parts.watch.ended(api, kind, told, now() - began)

@@ -51,6 +51,9 @@ class ApiParts:
     """Running calls."""
     record: Callable[[str], Awaitable[CallView | None]]
     """A finished call's record."""
+    components: Readiness | None = None
+    """Of `asr`, `tts` and, where they are in use, `license` and `redis`, for those who ask for the parts by
+    name; more than `readiness`, for calls go on without Redis. None: the same."""
     version: str = ""
     started: float = 0.0
     """Monotonic seconds at which the node started."""

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from engines.base import Asr, Tts
 from gateway.api.app import create_api
-from gateway.api.core.door import Door, MemoryRates
+from gateway.api.core.door import Door
 from gateway.api.core.readiness import Probe, Readiness
 from gateway.api.core.speech_parts import SpeechLimits, SpeechParts
 from gateway.api.parts import ApiParts, RecordFiles
@@ -22,6 +22,7 @@ from gateway.audio.settings import AudioSettings
 from gateway.batch.recordings import Recordings
 from gateway.keys.key import Scope, made
 from gateway.keys.keyring import Keyring
+from gateway.keys.limits import MemoryLimits
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.tts import ToneTts
 from tests.fakes.voices import bench
@@ -45,7 +46,7 @@ def speech_parts(
         asr=asr,
         tts=tts or ToneTts(),
         recordings=Recordings(AudioFiles(AudioSettings(decoders=1))),
-        door=Door(keyring, MemoryRates(lambda: 0.0), lambda: NOW, places=limits.places),
+        door=Door(keyring, MemoryLimits(lambda: 0.0), lambda: NOW, places=limits.places),
         bench=voices,
         wall=lambda: NOW,
         new_id=lambda: f"00000000-0000-0000-0000-{next(numbers):012d}",

@@ -23,6 +23,7 @@ from gateway.doctor import CHECKUPS, Patient, Unwell, report
 from gateway.errors import DialplanFileError
 from gateway.known_sentence import SPOKEN, understood
 from gateway.loopback_call import private
+from gateway.store.settings import RedisSettings
 from media.legs.sip_settings import OFF, SipSettings, SipTransport, Srtp, TlsSettings, TrunkSettings
 
 
@@ -53,6 +54,7 @@ def test_a_healthy_machine_passes(tmp_path: Path) -> None:
     assert "RTP port pairs are free for 300 calls" in check("ports", config)
     assert str(tmp_path) in check("files", config)
     assert "echo" in check("dialplan", config)
+    assert check("redis", config)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,19 @@ def test_every_address_without_an_advertised_one() -> None:
     assert "the network" in check(
         "addresses", Config(sip=SipSettings(host="0.0.0.0", advertised="192.0.2.1"))
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "what", "cure"),
+    [
+        (RedisSettings(url="redis://:hush@127.0.0.1:1"), "redis://127.0.0.1:1 cannot be used", "redis.url"),
+        (RedisSettings(local="process", folder="/proc/none"), "cannot be written", "redis.folder"),
+    ],
+)
+def test_a_redis_that_cannot_be_used(settings: RedisSettings, what: str, cure: str) -> None:
+    with pytest.raises(Unwell, match=what) as caught:
+        check("redis", Config(redis=settings))
+    assert cure in caught.value.cure and "hush" not in str(caught.value)
 
 
 def test_a_sip_port_that_somebody_uses() -> None:

@@ -12,9 +12,10 @@ import pytest
 from gateway.api.core.watch import NoWatch
 from gateway.calls.record import CallRecord, TurnRecord
 from gateway.usage import CallUsage, ReportedWatch
-from license.client import LicenceClient
+from license.client import ClientSettings, LicenceClient
 from license.entitlement import Terms
 from license.keeper import Clocks, Keeper
+from license.outbox import DiskOutbox
 from license.proxy import create_proxy
 from license.settings import ProxySettings
 from license.signature import new_key, public_of
@@ -30,10 +31,11 @@ KEY, VENDOR = "lk-1", new_key()
 class Noted:
     """A licence that keeps what it is told."""
 
-    expired = False
-
     def __init__(self) -> None:
         self.events: list[UsageEvent] = []
+
+    def forbids(self, kind: str) -> bool:
+        return False
 
     def refusal(self, kind: str, running: int, capacity: int) -> str:
         return ""
@@ -64,7 +66,7 @@ def test_requests_are_reported_with_their_sound_and_letters() -> None:
     watch.ended("openai", "speak", "EngineFailed", 1.0)
     watch.ended("openai", "listen", "gone", 1.0)
     assert [(one.kind, one.seconds, one.characters, one.code) for one in noted.events] == [
-        (Kind.LISTEN_LIVE, 12.0, 0, 200), (Kind.SPEAK, 3.0, 40, 500), (Kind.LISTEN, 0.0, 0, 499),
+        (Kind.LISTEN_LIVE, 12.0, 0, 200), (Kind.SPEAK, 3.0, 40, 502), (Kind.LISTEN, 0.0, 0, 499),
     ]  # fmt: skip
 
 
@@ -80,12 +82,16 @@ def test_nothing_of_a_call_leaves_the_site_but_counts(tmp_path: Path) -> None:
         keeper = Keeper(settings, vendor, clocks)
         await keeper.check()
         proxy = httpx.ASGITransport(app=create_proxy(keeper, KEY))
-        client = LicenceClient("http://proxy", KEY, public_of(VENDOR), clocks, transport=proxy)
+        outbox = DiskOutbox(tmp_path / "service" / "usage")
+        await outbox.start()
+        asked = ClientSettings("http://proxy", KEY, public_of(VENDOR), tmp_path / "service")
+        client = LicenceClient(asked, clocks, outbox, proxy)
         await client.ask()
         CallUsage(client, lambda: START).ended(record())
         await client.report()
         assert await keeper.report()
         await client.aclose()
+        await outbox.aclose()
         await keeper.aclose()
         return office
 
@@ -103,8 +109,14 @@ def test_nothing_of_a_call_leaves_the_site_but_counts(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("outcome", ["ok", "gone", "EngineFailed"])
-def test_outcomes_become_codes(outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        ("ok", 200), ("gone", 499), ("EngineFailed", 502), ("RequestUnfit", 400), ("BodyTooLarge", 413),
+        ("ZeroDivisionError", 500),
+    ],
+)  # fmt: skip
+def test_outcomes_become_codes(outcome: str, code: int) -> None:
     noted = Noted()
     ReportedWatch(NoWatch(), noted, lambda: START).ended("openai", "speak_live", outcome, 1.0)
-    assert noted.events[0].code == {"ok": 200, "gone": 499}.get(outcome, 500)
+    assert noted.events[0].code == code

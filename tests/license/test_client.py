@@ -12,7 +12,8 @@ from license.client import LicenceClient
 from license.entitlement import DAY, Terms
 from license.standing import State, Step
 from license.usage import Kind, UsageEvent
-from tests.license.test_keeper import KEY, START, VENDOR_KEY, Clock, Office, Scene, client
+from license.vendor import Office
+from tests.license.test_keeper import KEY, START, VENDOR_KEY, Clock, Scene, client
 
 GONE = httpx.MockTransport(lambda request: httpx.Response(502))
 

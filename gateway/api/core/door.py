@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import structlog
 
@@ -15,12 +13,12 @@ from gateway.api.core.credentials import presented
 from gateway.errors import Draining, GatewayError, KeyRefused, LicenceRefused, LimitReached, ScopeRefused
 from gateway.keys.key import Key, Scope, split
 from gateway.keys.keyring import Keyring
+from gateway.keys.limits import KeyLimits
 from license.client import FreeLicence, LicenceView
 
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1
-_KEYS_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +35,13 @@ NOBODY = Caller("")
 """Asks without a key where none is needed."""
 
 
-class Rates(Protocol):
-    """Counts what a key begins; a node alone keeps it in memory, several share a store."""
-
-    async def take(self, key_id: str, per_minute: int) -> float:
-        """Count one; returns 0, or the seconds after which the next will be taken."""
-
-
-class MemoryRates:
-    """One node's `Rates`: for each key a bucket that refills evenly (a "leaky bucket as a meter")."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._full_at: OrderedDict[str, float] = OrderedDict()
-        """When each key's bucket will have run empty."""
-
-    async def take(self, key_id: str, per_minute: int) -> float:
-        """See `Rates.take`."""
-        now = self._clock()
-        each = 60.0 / per_minute
-        empty_at = max(now, self._full_at.get(key_id, now)) + each
-        if empty_at - now > 60.0 + 1e-9:
-            return empty_at - now - 60.0
-        self._full_at[key_id] = empty_at
-        self._full_at.move_to_end(key_id)
-        if len(self._full_at) > _KEYS_COUNTED:
-            self._full_at.popitem(last=False)
-        return 0.0
-
-
 class Door:
     """Lets requests in: by key, by scope, by rate, by places."""
 
     def __init__(
         self,
         keyring: Keyring | None,
-        rates: Rates,
+        limits: KeyLimits,
         wall: Callable[[], datetime],
         *,
         places: int,
@@ -81,12 +50,11 @@ class Door:
     ) -> None:
         """`keyring`: None where no key is asked for. `counted` is told why somebody was turned away."""
         self._keyring = keyring
-        self._rates = rates
+        self._limits = limits
         self._wall = wall
         self._places = places
         self._counted = counted
         self._licence: LicenceView = licence or FreeLicence()
-        self._inside: Counter[str] = Counter()
         self._taken = 0
         self.draining = False
 
@@ -116,14 +84,14 @@ class Door:
             told = f"this key may not be used to {scope}; its scopes: {', '.join(sorted(key.scopes))}"
             raise self._turned_away("scope", ScopeRefused(told))
         if key.per_minute:
-            wait = await self._rates.take(key.key_id, key.per_minute)
+            wait = await self._limits.take(key.key_id, key.per_minute)
             if wait > 0:
                 told = f"this key may begin {key.per_minute} requests a minute"
                 raise self._turned_away("rate", LimitReached(told, retry_after=max(1, round(wait + 0.5))))
         return Caller(key.key_id, key.name, key.at_once)
 
-    @contextmanager
-    def place(self, caller: Caller) -> Iterator[None]:
+    @asynccontextmanager
+    async def place(self, caller: Caller) -> AsyncIterator[None]:
         """A place for the length of the block. Raises `LimitReached`, `LicenceRefused`."""
         if told := self._licence.refusal("streams", self._taken, self._places):
             for_good = self._licence.forbids("streams")
@@ -132,18 +100,20 @@ class Door:
         if self._taken >= self._places:
             told = f"all {self._places} places of this node are taken"
             raise self._turned_away("full", LimitReached(told, retry_after=_RETRY_SECONDS))
-        if caller.at_once and self._inside[caller.key_id] >= caller.at_once:
-            told = f"this key may have {caller.at_once} requests at once"
-            raise self._turned_away("at_once", LimitReached(told, retry_after=_RETRY_SECONDS))
+        # Before anything is waited for: who comes meanwhile must see that the place is taken.
         self._taken += 1
-        self._inside[caller.key_id] += 1
+        held = ""
         try:
+            if caller.at_once:
+                held = await self._limits.enter(caller.key_id, caller.at_once)
+                if not held:
+                    told = f"this key may have {caller.at_once} requests at once"
+                    raise self._turned_away("at_once", LimitReached(told, retry_after=_RETRY_SECONDS))
             yield
         finally:
             self._taken -= 1
-            self._inside[caller.key_id] -= 1
-            if not self._inside[caller.key_id]:
-                del self._inside[caller.key_id]
+            if held:
+                await self._limits.leave(caller.key_id, held)
 
     def _known(self, text: str) -> Key:
         if not text:

@@ -14,7 +14,7 @@ from gateway.api.core.listening import ListenLimits
 from gateway.api.core.readiness import Readiness
 from gateway.api.core.speaking import SpeakLimits
 from gateway.api.core.voice_bench import VoiceBench
-from gateway.api.core.watch import ApiWatch, NoWatch
+from gateway.api.core.watch import ApiWatch, NoBook, NoWatch, StreamBook
 from gateway.batch.jobs import Jobs
 from gateway.batch.recordings import Recordings
 from media.segmenter import SegmenterSettings
@@ -74,6 +74,8 @@ class SpeechParts:
     """For clients that name none."""
     version: str = "0"
     watch: ApiWatch = field(default_factory=NoWatch)
+    streams: StreamBook = field(default_factory=NoBook)
+    """Live sockets, for other nodes to see."""
     active: Counter[str] = field(default_factory=Counter)
     """Requests and sockets inside, by kind: `listen_live`, `listen`, `speak_live`, `speak`."""
     readiness: Readiness = field(default_factory=lambda: Readiness({}, deadline=2.0))

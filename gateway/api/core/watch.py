@@ -36,3 +36,23 @@ class NoWatch:
     def said(self, api: str, seconds: float, characters: int) -> None: ...
 
     def turned_away(self, reason: str) -> None: ...
+
+
+class StreamBook(Protocol):
+    """Which live streams run, for other nodes. Every method returns at once and never raises."""
+
+    def began(self, api: str, kind: str) -> str:
+        """A socket is open; gives the stream's name."""
+
+    def ended(self, stream_id: str) -> None:
+        """It is over."""
+
+
+class NoBook:
+    """Serves `StreamBook` where no other node is."""
+
+    def began(self, api: str, kind: str) -> str:
+        """See `StreamBook.began`."""
+        return ""
+
+    def ended(self, stream_id: str) -> None: ...

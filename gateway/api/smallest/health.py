@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from gateway.api.core.readiness import Check
+from gateway.api.core.readiness import Check, Readiness
 from gateway.api.parts import ApiParts
 from media.clock import now
 
@@ -27,7 +27,7 @@ def add(api: FastAPI, parts: ApiParts) -> None:
         if not detailed:
             body = {"status": "healthy", "version": parts.version, "tasks": len(asyncio.all_tasks())}
             return JSONResponse(body)
-        checks = await _checks(parts)
+        checks = await _checks(parts.components or parts.readiness)
         sick = [f"{name}: {check.reason}" for name, check in checks.items() if not check.ok]
         body = {
             "status": "unhealthy" if sick else "healthy",
@@ -46,7 +46,7 @@ def add(api: FastAPI, parts: ApiParts) -> None:
         if name is None:
             known = ", ".join(_COMPONENTS.values())
             return JSONResponse({"error": f"no such component; known: {known}", "code": "NOT_FOUND"}, 404)
-        checks = await _checks(parts)
+        checks = await _checks(parts.components or parts.readiness)
         check = checks.get(name)
         if check is None:
             return JSONResponse({"status": "healthy", "configured": False})
@@ -61,14 +61,14 @@ def add(api: FastAPI, parts: ApiParts) -> None:
 
     @api.get("/healthz", tags=["node"], responses=_SICK)
     async def healthz() -> JSONResponse:
-        """For readiness probes that search the body for `true`."""
-        good = all(check.ok for check in (await _checks(parts)).values())
+        """For readiness probes that search the body for `true`: as `/ready`, Redis is not asked."""
+        good = all(check.ok for check in (await _checks(parts.readiness)).values())
         return JSONResponse({"healthy": good}, status_code=200 if good else 503)
 
     @api.get("/waves/v1/health", tags=["smallest"])
     async def waves() -> dict[str, Any]:
         """What the Waves client asks; of the services that it names only Redis may be in use here."""
-        checks = await _checks(parts)
+        checks = await _checks(parts.components or parts.readiness)
         redis = checks.get("redis")
         return {
             "status": "ok" if all(check.ok for check in checks.values()) else "degraded",
@@ -78,9 +78,9 @@ def add(api: FastAPI, parts: ApiParts) -> None:
         }
 
 
-async def _checks(parts: ApiParts) -> Mapping[str, Check]:
+async def _checks(readiness: Readiness) -> Mapping[str, Check]:
     """By the operators' names; parts that nobody configured are missing."""
-    found = {check.name: check for check in await parts.readiness.checks()}
+    found = {check.name: check for check in await readiness.checks()}
     return {theirs: found[ours] for theirs, ours in _COMPONENTS.items() if ours in found}
 
 

@@ -14,13 +14,14 @@ from fastapi import FastAPI
 
 from gateway.api import jobs as job_routes
 from gateway.api import listen_file
-from gateway.api.core.door import Door, MemoryRates
+from gateway.api.core.door import Door
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.batch.callbacks import Callbacks, secret_octets, signed
 from gateway.batch.jobs import Jobs
 from gateway.batch.queue import MemoryQueue
 from gateway.batch.recordings import BatchEars
 from gateway.batch.settings import BatchSettings, CallbackSettings
+from gateway.keys.limits import MemoryLimits
 from gateway.secret import Secret
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.tts import ToneTts
@@ -80,7 +81,7 @@ def run(work: Callable[[Site], Awaitable[T]], secret: str = SECRET) -> T:
         jobs = Jobs(ears, files, MemoryQueue(waiting=10, kept=10), callbacks, settings=BatchSettings())
         parts = SpeechParts(
             asr=ears.asr, tts=ToneTts(), bench=ears.bench, wall=wall, recordings=files, jobs=jobs,
-            door=Door(None, MemoryRates(asyncio.get_running_loop().time), wall, places=10),
+            door=Door(None, MemoryLimits(asyncio.get_running_loop().time), wall, places=10),
             new_id=iter(f"req-{number}" for number in range(99)).__next__,
         )  # fmt: skip
         api = FastAPI()

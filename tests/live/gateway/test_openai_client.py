@@ -20,11 +20,12 @@ from openai.types.audio import TranscriptionVerbose
 
 from engines import registry
 from gateway.api import models
-from gateway.api.core.door import Door, MemoryRates
+from gateway.api.core.door import Door
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.core.voice_bench import VoiceBench
 from gateway.api.openai.errors import openai_error
 from gateway.api.openai.routes import add_routes
+from gateway.keys.limits import MemoryLimits
 from media.vad import VadSettings, open_detector
 from media.wav import read_mono
 from tests.gateway.audio.files import made
@@ -63,7 +64,7 @@ class Server:
         parts = SpeechParts(
             asr=asr,
             tts=tts,
-            door=Door(None, MemoryRates(asyncio.get_running_loop().time), wall, places=20),
+            door=Door(None, MemoryLimits(asyncio.get_running_loop().time), wall, places=20),
             bench=VoiceBench(open_detector(VadSettings())),
             wall=wall,
             new_id=lambda: str(uuid.uuid4()),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.api.core.door import NOBODY, Door, MemoryRates
+from gateway.api.core.door import NOBODY, Door
 from gateway.errors import Draining, KeyRefused, LicenceRefused, LimitReached, ScopeRefused
 from gateway.keys.key import Scope
 from gateway.keys.keyring import Keyring
+from gateway.keys.limits import MemoryLimits
 from license.usage import UsageEvent
 from tests.fakes.speech_api import NOW, key_of
 
@@ -27,7 +28,7 @@ class Times:
     def door(self, keyring: Keyring | None, places: int = 10) -> Door:
         return Door(
             keyring,
-            MemoryRates(lambda: self.now),
+            MemoryLimits(lambda: self.now),
             lambda: NOW + timedelta(seconds=self.now),
             places=places,
             counted=lambda reason: self.counted.update([reason]),
@@ -96,19 +97,21 @@ def test_places_are_counted_by_key_and_for_all(keyring: Keyring) -> None:
     key, other = key_of(keyring, at_once=1), key_of(keyring)
     door = Times().door(keyring, places=2)
 
-    def caller(text: str):  # type: ignore[no-untyped-def]
-        return asyncio.run(door.admit({"authorization": text}, {}, Scope.LISTEN))
-
-    with door.place(caller(key)):
-        with pytest.raises(LimitReached, match="1 requests at once"), door.place(caller(key)):
+    async def main() -> None:
+        one = await door.admit({"authorization": key}, {}, Scope.LISTEN)
+        two = await door.admit({"authorization": other}, {}, Scope.LISTEN)
+        async with door.place(one):
+            with pytest.raises(LimitReached, match="1 requests at once"):
+                await door.place(one).__aenter__()
+            async with door.place(two):
+                assert door.taken == 2
+                with pytest.raises(LimitReached, match="all 2 places"):
+                    await door.place(two).__aenter__()
+        assert door.taken == 0
+        async with door.place(one):
             pass
-        with door.place(caller(other)):
-            assert door.taken == 2
-            with pytest.raises(LimitReached, match="all 2 places"), door.place(caller(other)):
-                pass
-    assert door.taken == 0
-    with door.place(caller(key)):
-        pass
+
+    asyncio.run(main())
 
 
 def test_a_node_that_drains_lets_nobody_in() -> None:
@@ -135,7 +138,7 @@ class Shut:
 
 @pytest.mark.parametrize(("expired", "refusal"), [(True, LicenceRefused), (False, LimitReached)])
 def test_a_licence_keeps_new_work_out(expired: bool, refusal: type[Exception]) -> None:
-    door = Door(None, MemoryRates(lambda: 0.0), lambda: NOW, places=10, licence=Shut(expired=expired))
-    with pytest.raises(refusal, match="no more streams"), door.place(NOBODY):
-        pass
+    door = Door(None, MemoryLimits(lambda: 0.0), lambda: NOW, places=10, licence=Shut(expired=expired))
+    with pytest.raises(refusal, match="no more streams"):
+        asyncio.run(door.place(NOBODY).__aenter__())
     assert door.taken == 0

@@ -11,13 +11,14 @@ import httpx
 from fastapi import FastAPI
 
 from engines.base import Asr, Tts
-from gateway.api.core.door import Door, MemoryRates
+from gateway.api.core.door import Door
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.openai.routes import add_routes
 from gateway.audio.files import AudioFiles
 from gateway.audio.settings import AudioSettings, FetchSettings
 from gateway.batch.recordings import Recordings
 from gateway.batch.settings import BatchSettings
+from gateway.keys.limits import MemoryLimits
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.tts import ToneTts
 from tests.fakes.voices import bench, sound
@@ -52,7 +53,7 @@ def run(
         parts = SpeechParts(
             asr=asr or ScriptedAsr(SAYS, takes=0.01),
             tts=tts or ToneTts(takes=0.0),
-            door=Door(None, MemoryRates(asyncio.get_running_loop().time), wall, places=places),
+            door=Door(None, MemoryLimits(asyncio.get_running_loop().time), wall, places=places),
             bench=bench(),
             wall=wall,
             new_id=lambda: "req-1",

@@ -14,9 +14,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient, WebSocketDenialResponse, WebSocketTestSession
 
 from engines.base import Asr, AsrOptions, AsrStream, EngineBusy
-from gateway.api.core.door import Door, MemoryRates
+from gateway.api.core.door import Door
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.openai.routes import add_routes
+from gateway.keys.limits import MemoryLimits
 from media.frame import Pcm
 from media.g711 import to_ulaw
 from media.resample import resample
@@ -36,7 +37,7 @@ def socket(
     parts = SpeechParts(
         asr=asr or ScriptedAsr(SAYS, takes=0.0),
         tts=ToneTts(),
-        door=Door(None, MemoryRates(time.monotonic), wall, places=places),
+        door=Door(None, MemoryLimits(time.monotonic), wall, places=places),
         bench=bench(),
         wall=wall,
         new_id=iter(map(str, range(1, 999))).__next__,
