@@ -17,7 +17,9 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import structlog
 
@@ -33,6 +35,15 @@ _SECRET_OCTETS = (24, 64)
 _GONE = 410
 """The receiver wants no more of it: not tried again."""
 _GROWTH = 4.0
+_TOLD_BY_GET = ("request_id", "job_id", "status", "webhook_extra")
+"""What a callback without a body says in its address."""
+
+
+def _with(url: str, body: Mapping[str, Any]) -> str:
+    """The address with what a callback without a body says."""
+    parts = urlsplit(url)
+    told = urlencode({name: str(body[name]) for name in _TOLD_BY_GET if name in body})
+    return urlunsplit(parts._replace(query=f"{parts.query}&{told}" if parts.query else told))
 
 
 class BadSecret(ValueError):
@@ -106,6 +117,8 @@ class Callbacks:
     async def deliver(self, job_id: str, callback: Callback, body: Mapping[str, Any]) -> bool:
         """Send until it is answered with 2xx; False when all tries failed, or it is not wanted."""
         octets = json.dumps(body).encode()
+        if callback.method == "GET":
+            callback, octets = replace(callback, url=_with(callback.url, body)), b""
         for number in range(self._settings.tries):
             if number:
                 await asyncio.sleep(self._wait(number))
@@ -122,7 +135,9 @@ class Callbacks:
     async def _try(self, job_id: str, callback: Callback, body: bytes) -> int | None:
         """The status of one try; None when there was no answer."""
         self._counts["tries"] += 1
-        headers = {"Content-Type": "application/json", **self._signed(job_id, body)}
+        headers = self._signed(job_id, body)
+        if body:
+            headers["Content-Type"] = "application/json"
         try:
             async with self._places, asyncio.timeout(self._settings.seconds):
                 async with self._sender.request(callback.method, callback.url, headers, body) as answer:

@@ -20,7 +20,7 @@ class Callback:
 
     url: str
     method: str = "POST"
-    """`POST` or `PUT`."""
+    """`POST` or `PUT` with the result; `GET` with id and status in the address, for who asks for the rest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ class SpeakLimits:
     """0.05 to 600: a voice that gives no sound for so long has failed."""
     piece_seconds: float = 0.25
     """0.02 to 5: sound that is sent in one go; a cancel takes effect within it."""
+    flushes_per_minute: int = 20
+    """0 to 100,000: flushes of one Deepgram socket in any 60 s, as in their contract; one more is answered
+    with a warning and left undone. 0: as many as come."""
     texts_waiting: int = 256
     """1 to 10,000: messages of one socket that wait to be spoken; beyond it no more are read."""
 
@@ -27,6 +30,7 @@ class SpeakLimits:
         ranges: dict[str, tuple[float, float]] = {
             "sound_seconds": (0.05, 600),
             "piece_seconds": (0.02, 5),
+            "flushes_per_minute": (0, 100_000),
             "texts_waiting": (1, 10_000),
         }
         for name, (low, high) in ranges.items():

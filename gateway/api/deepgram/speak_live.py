@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
@@ -26,6 +27,7 @@ from gateway.api.told import message_of
 from gateway.errors import BodyTooLarge, ClientSilent, ClientSlow, RequestUnfit
 from gateway.keys.key import Scope
 from gateway.problems import nearest
+from media.clock import now
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +45,8 @@ _KNOWN = (
 _IGNORED = ("api_key", "token", "access_token")
 _IDLE_SECONDS = 3600.0
 """A socket may be kept and used again for so long."""
+_FLUSH_SECONDS = 60.0
+"""Flushes are limited within any stretch of this length."""
 _LONGEST_TEXT = 2000
 """Characters of one Speak message."""
 
@@ -65,6 +69,7 @@ class _Stream:
         self._open = False
         self._sequence = 0
         self._samples = 0
+        self._flushed: deque[float] = deque()
 
     async def serve(self) -> None:
         """Never raises: whatever goes wrong becomes an HTTP answer or a close code."""
@@ -117,15 +122,17 @@ class _Stream:
                 return Outcome.GONE
             if message.get("text") is None:
                 raise RequestUnfit("a binary message; texts to speak go in JSON")
-            if not self._obey(read_control(message["text"])):
+            if not await self._obey(read_control(message["text"])):
                 self._line.close()
                 return Outcome.CLOSED
 
-    def _obey(self, message: Mapping[str, Any]) -> bool:
+    async def _obey(self, message: Mapping[str, Any]) -> bool:
         """Whether more may come."""
         match message.get("type"):
             case "Speak":
                 self._line.say(_text(message), self._options)
+            case "Flush" if not self._may_flush():
+                await self._sender.json(self._too_often())
             case "Flush":
                 self._line.flush(self._options, Mark(self._numbered("Flushed")))
             case "Clear":
@@ -148,6 +155,22 @@ class _Stream:
                 else:
                     self._samples += len(item.pcm)
                     await self._sender.octets(octets(item.pcm, self._encoding))
+
+    def _may_flush(self) -> bool:
+        most, at = self._parts.limits.speak.flushes_per_minute, now()
+        while self._flushed and at - self._flushed[0] >= _FLUSH_SECONDS:
+            self._flushed.popleft()
+        if most and len(self._flushed) >= most:
+            return False
+        self._flushed.append(at)
+        return True
+
+    def _too_often(self) -> Message:
+        most = self._parts.limits.speak.flushes_per_minute
+        told = (
+            f"more than {most} Flush messages in {_FLUSH_SECONDS:g} s: this one is not done; its text waits"
+        )
+        return {"type": "Warning", "description": told, "code": "FLUSH_LIMIT"}
 
     def _numbered(self, kind: str) -> Message:
         self._sequence += 1

@@ -172,6 +172,10 @@ class _Stream:
             await listening.aclose()
 
     async def _failed(self, error: Exception) -> None:
+        if isinstance(error, LimitReached) and not self._open:
+            # The contract's way to say that there is no place: the socket opens, is told, and is closed.
+            await accept(self._socket, {"X-Session-Id": self._session_id})
+            self._open = True
         if not self._open:
             await refuse(self._socket, self._shape(error, self._session_id))
             return

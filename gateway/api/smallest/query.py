@@ -17,8 +17,12 @@ HONOURED = (
     "full_transcript", "format", "punctuate", "capitalize", "vad_events", "vad", "eou_timeout_ms",
     "endpointing", "endpointing_timeout", "external_session_id", "session_id", "request_id",
 )  # fmt: skip
-REFUSED = ("diarize", "redact_pii", "redact_pci", "webhook_url", "webhook_method", "webhook_extra")
+WEBHOOK = ("webhook_url", "webhook_method", "webhook_extra")
+"""Honoured for a recording, whose words may come later; refused for a live stream."""
+REFUSED = ("diarize", "redact_pii", "redact_pci")
 """Asked for, the request is refused with 400."""
+_LONGEST_EXTRA = 4096
+"""Characters of what a client wants to have back."""
 REPORTED = (
     "itn_normalize", "numerals", "keywords", "max_words", "finalize_on_words", "emotion_detection",
     "gender_detection", "age_detection", "no_format_delay", "vad_threshold", "vad_min_speech_ms",
@@ -38,6 +42,17 @@ _USUAL_SILENCE = 800
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where the words of a recording go when they are there."""
+
+    url: str
+    method: str
+    """`POST` or `GET`."""
+    extra: str
+    """Comes back with them."""
+
+
+@dataclass(frozen=True, slots=True)
 class PulseQuery:
     """One request, as it will be done."""
 
@@ -50,6 +65,7 @@ class PulseQuery:
     silence_ms: int
     form: AudioForm
     warnings: tuple[str, ...]
+    webhook: Webhook | None = None
 
     def body(self) -> Mapping[str, list[str]]:
         """`warnings`, where there are some."""
@@ -60,11 +76,13 @@ def read_pulse(
     query: Query, traits: AsrTraits, language: str, *, live: bool, words: bool = False
 ) -> PulseQuery:
     """Raises `RequestUnfit`, naming the parameter. `words`: whether words are told unless asked not to."""
-    warnings = _checked(query)
+    warnings = _checked(query, live=live)
     model = _one(query, "model") or "pulse"
     if model not in _MODELS or (live and model == "pulse-pro"):
         served = [name for name in _MODELS if not live or name != "pulse-pro"]
-        raise ModelUnknown(f"{model[:40]!r} is not served here; served: {', '.join(served)}", field="model")
+        told = f"{model[:40]!r} is not served here; served: {', '.join(served)}"
+        # The contract's status for a socket is 400.
+        raise RequestUnfit(told, field="model") if live else ModelUnknown(told, field="model")
     encoding = _one(query, "encoding").lower() or "linear16"
     if encoding not in _ENCODINGS:
         raise RequestUnfit(f"{encoding[:40]!r} is not known; send {', '.join(_ENCODINGS)}", field="encoding")
@@ -82,21 +100,36 @@ def read_pulse(
         silence_ms=silence,
         form=AudioForm(_ENCODINGS[encoding], rate),
         warnings=tuple(warnings),
+        webhook=_webhook(query),
     )
 
 
 def abilities() -> Mapping[str, list[str]]:
     """What is honoured, refused and served without, for whoever asks beforehand."""
-    return {"honoured": list(HONOURED), "refused": list(REFUSED), "served_without": list(REPORTED)}
+    return {"honoured": [*HONOURED, *WEBHOOK], "refused": list(REFUSED), "served_without": list(REPORTED)}
 
 
-def _checked(query: Query) -> list[str]:
+def _webhook(query: Query) -> Webhook | None:
+    url, extra = _one(query, "webhook_url"), _one(query, "webhook_extra")
+    method = _one(query, "webhook_method").upper() or "POST"
+    if method not in ("POST", "GET"):
+        raise RequestUnfit("choose POST or GET", field="webhook_method")
+    if len(extra) > _LONGEST_EXTRA:
+        raise RequestUnfit(f"give at most {_LONGEST_EXTRA} characters", field="webhook_extra")
+    if not url and (extra or query.getlist("webhook_method")):
+        raise RequestUnfit("is needed with webhook_method and webhook_extra", field="webhook_url")
+    return Webhook(url, method, extra) if url else None
+
+
+def _checked(query: Query, *, live: bool) -> list[str]:
     """Refuse what is unknown or cannot be done; returns what is served without."""
     warnings = []
     for name in query.keys():
         value = _one(query, name).lower()
-        if name in _KEYS or name in HONOURED:
+        if name in _KEYS or name in HONOURED or (name in WEBHOOK and not live):
             continue
+        if name in WEBHOOK:
+            raise RequestUnfit("belongs to recordings; a stream is answered as it is heard", field=name)
         if name in REFUSED:
             if value not in _NO:
                 raise AbilityMissing("the recogniser here cannot do this; leave it out", field=name)

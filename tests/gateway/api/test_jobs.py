@@ -16,6 +16,7 @@ from gateway.api import jobs as job_routes
 from gateway.api import listen_file
 from gateway.api.core.door import Door
 from gateway.api.core.speech_parts import SpeechParts
+from gateway.api.smallest import listen_file as waves_file
 from gateway.batch.callbacks import Callbacks, secret_octets, signed
 from gateway.batch.jobs import Jobs
 from gateway.batch.queue import MemoryQueue
@@ -86,6 +87,7 @@ def run(work: Callable[[Site], Awaitable[T]], secret: str = SECRET) -> T:
         )  # fmt: skip
         api = FastAPI()
         listen_file.add(api, parts)
+        waves_file.add(api, parts)
         job_routes.add_routes(api, parts)
         jobs.start()
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -171,6 +173,51 @@ def test_smallest_s_callback() -> None:
         told = json.loads(body)
         assert (told["job_id"], told["status"]) == (job_id, "completed")
         assert told["result"]["text"] == "Hello there. Stop & go." and told["result"]["words"]
+
+    run(work)
+
+
+def test_waves_webhook() -> None:
+    async def work(site: Site) -> None:
+        query = {
+            "model": "pulse-pro", "language": "en", "word_timestamps": "true", "webhook_url": site.receiver,
+            "webhook_extra": "order:4711",
+        }  # fmt: skip
+        answer = await site.client.post("/waves/v1/stt/", params=query, content=TALK)
+        named = answer.json()["request_id"]
+        assert answer.status_code == 200 and answer.json() == {"status": "processing", "request_id": named}
+        headers, body = await site.taken.get()
+        told = json.loads(body)
+        assert headers["webhook-id"] == named == told["request_id"] and proved(headers, body)
+        assert told["status"] == "success" and told["transcription"] == "Hello there. Stop & go."
+        assert told["words"] and told["webhook_extra"] == "order:4711"
+        assert told["metadata"]["duration"] == 5.0 and told["metadata"]["fileSize"] == len(TALK)
+
+    run(work)
+
+
+def test_waves_webhook_of_a_file_that_is_none() -> None:
+    async def work(site: Site) -> None:
+        query = {"model": "pulse", "language": "en", "webhook_url": site.receiver}
+        await site.client.post("/waves/v1/stt/", params=query, content=b"no sound")
+        told = json.loads((await site.taken.get())[1])
+        assert told["status"] == "error" and "wav, mp3" in told["message"] and "webhook_extra" not in told
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"webhook_url": "http://a/", "webhook_method": "DELETE"}, "webhook_method"),
+        ({"webhook_extra": "x"}, "webhook_url"),
+        ({"webhook_url": "http://a/", "webhook_extra": "x" * 5000}, "webhook_extra"),
+    ],
+)
+def test_webhooks_that_cannot_be(query: dict[str, str], named: str) -> None:
+    async def work(site: Site) -> None:
+        answer = await site.client.post("/waves/v1/stt/", params=query, content=TALK)
+        assert answer.status_code == 400 and named in answer.json()["message"]
 
     run(work)
 

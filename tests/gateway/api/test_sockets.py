@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse, WebSocketTestSession
 
-from gateway.api.core.speech_parts import SpeechParts
+from gateway.api.core.speaking import SpeakLimits
+from gateway.api.core.speech_parts import SpeechLimits, SpeechParts
 from gateway.keys.keyring import Keyring
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.speech_api import key_of, speech_api, speech_parts
@@ -133,7 +134,8 @@ def test_deepgram_closes_over_sound_that_is_none(client: Client) -> None:
         ("/v1/listen?encoding=linear16", 400, "sample_rate"),
         ("/v1/listen?encoding=g729&sample_rate=8000", 400, "encoding"),
         (f"{WAVES}&diarize=true", 400, "diarize"),
-        ("/waves/v1/stt/live?model=pulse-pro&language=en", 404, "model"),
+        ("/waves/v1/stt/live?model=pulse-pro&language=en", 400, "model"),
+        (f"{WAVES}&webhook_url=http://a/", 400, "webhook_url"),
         ("/v1/speak?encoding=linear16&sample_rate=11025", 400, "sample_rate"),
         ("/v1/speak?model=aura-2-celeste-es", 400, "language"),
         ("/waves/v1/tts/live?timeout=soon", 400, "timeout"),
@@ -202,6 +204,28 @@ def test_deepgrams_close_codes_of_speech(client: Client, text: str, code: int, r
         socket.send_text(text)
         told, got, why = rest(socket)
     assert (got, why) == (code, reason) and told[-1]["type"] == "Warning"
+
+
+def test_deepgrams_flush_limit_is_a_warning_and_nothing_breaks() -> None:
+    limits = SpeechLimits(speak=SpeakLimits(flushes_per_minute=2))
+    with served(speech_parts(tts=ToneTts(takes=0.0), limits=limits)) as client:
+        with client.websocket_connect(SPEAK) as socket:
+            for _ in range(4):
+                socket.send_text('{"type":"Flush"}')
+            socket.send_text('{"type":"Close"}')
+            told, code, _ = rest(socket)
+    kinds = [message["type"] for message in told]
+    assert code == 1000 and kinds.count("Flushed") == 2 and kinds.count("Warning") == 2
+    assert "2 Flush messages in 60 s" in next(m for m in told if m["type"] == "Warning")["description"]
+
+
+@pytest.mark.parametrize("address", [WAVES, "/v1/listen/stream?language=en&sample_rate=8000"])
+def test_smallest_closes_with_1008_where_there_is_no_place(address: str) -> None:
+    with served(speech_parts(asr=ScriptedAsr(SAYS, takes=0.0), limits=SpeechLimits(places=1))) as client:
+        with client.websocket_connect(address), client.http.websocket_connect(address) as second:
+            told, code, reason = rest(second)
+    assert (code, reason) == (1008, "RATE_LIMIT_EXCEEDED")
+    assert told[-1]["type"] == "error" and "1 places" in told[-1]["message"]
 
 
 @pytest.mark.parametrize("address", [WAVES, "/v1/listen/stream?language=en&sample_rate=8000"])

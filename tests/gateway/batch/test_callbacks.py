@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.batch.callbacks import BadSecret, Callbacks, new_secret, secret_octets, signed
+from gateway.batch.callbacks import BadSecret, Callbacks, _with, new_secret, secret_octets, signed
 from gateway.batch.job import Callback
 from gateway.batch.settings import CallbackSettings
 from gateway.errors import FetchFailed, FetchRefused
@@ -131,3 +131,14 @@ def test_secrets_that_are_none(wrong: str) -> None:
 def test_a_new_secret_is_good_and_new() -> None:
     assert len(secret_octets(new_secret())) == 32
     assert new_secret() != new_secret()
+
+
+def test_a_get_carries_its_id_and_status_in_the_address() -> None:
+    body = {"request_id": "r-1", "status": "success", "webhook_extra": "a b", "transcription": "secret words"}
+    assert _with("https://app.example/done?x=1", body) == (
+        "https://app.example/done?x=1&request_id=r-1&status=success&webhook_extra=a+b"
+    )
+    good, receiver = deliver(200, method="GET")
+    ((_, method, url, headers, octets),) = receiver.taken
+    assert good and (method, octets) == ("GET", b"") and url == "https://app.example/done"
+    assert "Content-Type" not in headers and headers["webhook-id"] == "job-1"

@@ -84,6 +84,12 @@ def test_no_call_ends_for_a_licence_and_the_limit_holds(tmp_path: Path) -> None:
                 with Sipp(CallPlan(node.target, "echo", calls=1, hold_s=1.0)) as late:
                     assert late.wait().answered == 1
                 assert node.metrics()['offhook_calls_refused_total{reason="license"}'] == 1
+            # Vendor and proxy are still away: the node that starts now goes on with the last word it had.
+            with Node(tmp_path, settings) as again:
+                with Sipp(CallPlan(again.target, "echo", calls=3, hold_s=2.0)) as sipp:
+                    counts = sipp.wait()
+                assert (counts.answered, counts.busy, counts.failed) == (2, 1, 0), counts
+                assert again.get("/health/license").status_code == 200
 
 
 def _calls(node: Node, count: int) -> None:
