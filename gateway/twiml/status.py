@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -44,6 +46,19 @@ class StatusCallbacks:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the calls; dropped, and counted, when too much waits."""
+        if not self.taken():
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work, name="twiml-later")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room += 1
 
     def taken(self) -> bool:
         """Whether there is room for one more."""
