@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from engines.base import EngineTimeout
+from gateway.calls.call import Call
 from gateway.calls.deadlines import paced
 from gateway.calls.speaking import SpeakingVoice
 from gateway.prompts import sentences
 from media.frame import AudioFrame, Pcm, Voice
-from media.legs.base import EndReason, Leg, LegClosed, LegEvent, LegListener, PlayoutDrained
+from media.legs.base import EndReason, LegClosed, LegEvent, PlayoutDrained
 from media.wav import read_mono
 
 _SPARE = 3.0
@@ -33,13 +34,11 @@ class CallerGone(Exception):
 class Announcer:
     """A leg's listener that hears nothing but the end, and says one thing at a time."""
 
-    def __init__(self, leg: Leg, voice: SpeakingVoice) -> None:
-        self._leg = leg
+    def __init__(self, call: Call, voice: SpeakingVoice) -> None:
+        self._call = call
+        self._leg = call.leg
         self._voice = voice
-        self.replies = 0
-        """Reply numbers used so far; whoever takes the leg over counts on from here."""
         self._written = 0
-        self._heir: LegListener | None = None
         self._drained = asyncio.Event()
         self._closed: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
 
@@ -52,19 +51,11 @@ class Announcer:
             self._closed.set_result(reason)
 
     def notice(self, event: LegEvent) -> None:
-        if self._heir is not None:
-            self._heir.notice(event)
-            return
         match event:
-            case PlayoutDrained(reply=reply) if reply == self.replies:
+            case PlayoutDrained(reply=reply) if reply == self._call.replies:
                 self._drained.set()
             case LegClosed(reason=reason):
                 self.stop(reason)
-
-    def hand_over(self, heir: LegListener) -> None:
-        """What still comes here, until the heir is attached itself, is for the heir. Raises `CallerGone`."""
-        self.check()
-        self._heir = heir
 
     def check(self) -> None:
         """Raise `CallerGone` when there is nobody left to speak to."""
@@ -89,13 +80,9 @@ class Announcer:
         """Let time pass. Raises `CallerGone`."""
         await self._or_gone(asyncio.sleep(seconds))
 
-    async def closed(self, seconds: float) -> None:
-        """Wait for the leg's end, but no longer than this."""
-        await asyncio.wait({self._closed}, timeout=seconds)
-
     def _begin(self) -> None:
         self.check()
-        self.replies += 1
+        self._call.replies += 1
         self._written = 0
         self._drained.clear()
 
@@ -116,7 +103,7 @@ class Announcer:
         written = 0
         while written < len(pcm):
             self.check()
-            written += self._leg.playout.write(pcm[written:], self.replies)
+            written += self._leg.playout.write(pcm[written:], self._call.replies)
             if written < len(pcm):
                 await asyncio.sleep(_ROOM_WAIT)
         self._written += written

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import assert_never
 
 import structlog
 
-from engines.base import Asr, AsrOptions, EngineError, Switch, TtsOptions
+from engines.base import Asr, AsrOptions, EngineError, TtsOptions
 from gateway.agents.base import Agent
 from gateway.announcer import Announcer, CallerGone
-from gateway.calls.observer import Observers, SessionObserver
-from gateway.calls.record import CallRecord
-from gateway.calls.registry import RunningCall
+from gateway.calls.call import Call
+from gateway.calls.call_events import RouteTaken, StageBegan
+from gateway.calls.observer import SessionObserver
+from gateway.calls.orders import (
+    BridgeCall,
+    BridgeDial,
+    CallHandle,
+    ClearNow,
+    End,
+    GoTo,
+    Hold,
+    Mute,
+    Order,
+    OrderRefused,
+    PlayNow,
+    SayNow,
+    SendKeys,
+    SwitchAgent,
+    SwitchLanguage,
+    TransferAttended,
+    TransferBlind,
+)
 from gateway.calls.session import CallSession
 from gateway.calls.settings import CallFacts, Engines, SessionSettings
 from gateway.calls.speaking import SpeakingVoice
+from gateway.calls.stage import CallOver, Done, Leave, Stage, StageEnd
 from gateway.dialplan.actions import (
+    Action,
     Answer,
     ConnectAgent,
     HangUpCall,
@@ -31,16 +52,20 @@ from gateway.dialplan.actions import (
     SayText,
 )
 from gateway.dialplan.match import Route
-from gateway.errors import verdict
+from gateway.errors import GatewayError, verdict
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
+from media.clock import now
 from media.legs.base import EndReason, Leg, LegError
 
 log = structlog.get_logger(__name__)
 
 USUAL_RATE = 8000
 """Sample rate of nearly every leg; one with another rate gets its place at the recogniser when it is up."""
+
+KEY_PAUSE = 0.5
+"""Seconds that a `w` among keys to send stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,40 +78,31 @@ class CallParts:
     observers: Sequence[SessionObserver]
     metrics: CallMetrics
     live: LiveCalls
-    add: Callable[[RunningCall], None]
-    """Makes the running call known to whoever may have to end it."""
+    add: Callable[[CallHandle], None]
+    """Makes the running call known to whoever may have to touch it."""
 
 
 class RouteRun:
-    """Does a route's actions in order. Serves `RunningCall` until a session takes over."""
+    """Does a route's actions in order, and what is ordered meanwhile. Serves `CallHandle`."""
 
     def __init__(self, parts: CallParts, leg: Leg, route: Route, call_id: str) -> None:
         self._parts = parts
         self._leg = leg
         self._route = route
-        self._call_id = call_id
-        self._began = asyncio.get_running_loop().time()
-        self._answered = math.nan
-        self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._call = Call(leg, CallFacts(call_id, route.name, started), parts.observers)
         self._asr: Asr = parts.engines.asr
         self._closing = AsyncExitStack()
-        self._switches: list[Switch] = []
         limit = parts.engines.data
         self._limit = limit if route.data is None else limit.narrower(route.data)
         settings = parts.session
         spoken = TtsOptions(
             USUAL_RATE, settings.voice, settings.language, settings.speed,
-            data=self._limit, on_switch=self._switches.append,
+            data=self._limit, on_switch=self._call.facts.switches.append,
         )  # fmt: skip
-        self._announcer = Announcer(leg, SpeakingVoice(parts.engines.tts, spoken, settings.deadlines))
-
-    @property
-    def call_id(self) -> str:
-        return self._call_id
-
-    def hang_up(self, reason: EndReason) -> None:
-        """End the call while it is being announced to; returns at once."""
-        self._announcer.stop(reason)
+        self._announcer = Announcer(self._call, SpeakingVoice(parts.engines.tts, spoken, settings.deadlines))
+        self._stage: Stage | None = None
+        """What has the leg now; None: the announcer."""
 
     def reserve(self) -> None:
         """Take what the route will need. Raises `EngineError` when the call could not be served."""
@@ -95,7 +111,7 @@ class RouteRun:
         settings = self._parts.session
         options = AsrOptions(
             settings.language, USUAL_RATE, hot_words=settings.hot_words,
-            data=self._limit, on_switch=self._switches.append,
+            data=self._limit, on_switch=self._call.facts.switches.append,
         )  # fmt: skip
         reserved = ReservedAsr(self._parts.engines.asr, options)
         self._closing.push_async_callback(reserved.aclose)
@@ -104,18 +120,32 @@ class RouteRun:
     async def run(self) -> EndReason:
         """Do the actions; returns why the call ended."""
         self._parts.add(self)
-        self._leg.attach(self._announcer)
+        self._call.open()
+        self._call.lend(self._announcer)
+        self._call.happened(RouteTaken(now(), self._route.name))
+        end = CallOver(EndReason.INTERNAL_ERROR)
         async with self._closing:
             try:
-                return await self._act()
+                over = await self._act(self._route.actions)
+                if over is None:
+                    return EndReason.REJECTED
+                end = over
             except CallerGone as gone:
-                return await self._end(gone.reason)
-            except (LegError, EngineError, OSError, ValueError) as error:
+                end = CallOver(gone.reason)
+            except (LegError, EngineError, GatewayError, OSError, ValueError) as error:
                 log.error("route failed", route=self._route.name, why=str(error))
-                return await self._end(verdict(error).end_reason)
+                end = CallOver(verdict(error).end_reason)
+            finally:
+                if end.reason is not EndReason.REJECTED:
+                    limit = self._parts.session.deadlines.close
+                    await self._call.close(end.reason, cause=end.cause, limit=limit)
+        return end.reason
 
-    async def _act(self) -> EndReason:
-        for action in self._route.actions:
+    # -------------------------------------------------------------------------------------- its actions
+
+    async def _act(self, actions: Sequence[Action]) -> CallOver | None:
+        """The actions in order; returns how the call ends, None for one that was refused."""
+        for number, action in enumerate(actions):
             self._announcer.check()
             match action:
                 case Ring(seconds):
@@ -124,71 +154,108 @@ class RouteRun:
                 case Progress():
                     await self._leg.ring(early_media=True)
                 case Answer():
-                    await self._answer_unless_agent_follows()
+                    if not isinstance(next(iter(actions[number + 1 :]), None), ConnectAgent):
+                        await self._answer()
                 case SayText(text):
                     await self._announcer.say(text)
                 case PlayFile(file):
                     await self._announcer.play(file)
                 case ConnectAgent(name):
-                    return await self._converse(name)
+                    if (over := await self._converse(name)) is not None:
+                        return over
                 case Reject():
-                    return await self._reject(action)
+                    self._parts.metrics.refused("dialplan")
+                    await reject(self._leg, action.code, retry_after=action.retry_after, reason=action.reason)
+                    return None
                 case HangUpCall(cause):
-                    return await self._end(EndReason.DIALPLAN_HUNG_UP, cause)
-        return await self._end(EndReason.DIALPLAN_HUNG_UP)
+                    return CallOver(EndReason.DIALPLAN_HUNG_UP, cause)
+                case _:
+                    assert_never(action)
+        return CallOver(EndReason.DIALPLAN_HUNG_UP)
 
-    async def _answer_unless_agent_follows(self) -> None:
-        """A session answers by itself, so that it misses nothing; an announcement needs the answer now."""
-        actions = self._route.actions
-        following = actions[actions.index(Answer()) + 1 :]
-        if following and isinstance(following[0], ConnectAgent):
-            return
-        await self._leg.answer()
-        self._answered = asyncio.get_running_loop().time()
-        self._parts.live.announcing(self._call_id)
+    async def _answer(self) -> None:
+        """A conversation answers by itself, so that it misses nothing; an announcement needs the answer."""
+        await self._call.answer()
+        self._parts.live.announcing(self._call.call_id)
 
-    async def _converse(self, name: str) -> EndReason:
-        parts = self._parts
-        facts = CallFacts(
-            self._call_id,
-            self._route.name,
-            self._started,
-            answered=not math.isnan(self._answered),
-            replies=self._announcer.replies,
-            switches=self._switches,
-        )
-        engines = replace(parts.engines, asr=self._asr, data=self._limit)
-        agent = parts.agent(name)
-        session = CallSession(self._leg, engines, agent, parts.session, facts, parts.observers)
-        self._announcer.hand_over(session)
-        parts.live.connected(self._call_id, name)
-        parts.add(session)
-        return (await session.run()).end_reason
+    async def _converse(self, name: str) -> CallOver | None:
+        """Let agents talk, one after another, until one is done (None) or the call is over."""
+        handed: str | None = name
+        while handed is not None:
+            parts = self._parts
+            engines = replace(parts.engines, asr=self._asr, data=self._limit)
+            session = CallSession(self._call, engines, parts.agent(handed), parts.session, self.obey)
+            self._call.happened(StageBegan(now(), "agent", handed))
+            parts.live.connected(self._call.call_id, handed)
+            match await self._perform(session):
+                case CallOver() as over:
+                    return over
+                case Leave(SwitchAgent(agent)):
+                    handed = agent
+                case Leave(End(reason, cause)):
+                    return CallOver(reason, cause)
+                case Leave(order):
+                    log.error("nothing follows an order", order=type(order).__name__)
+                    return CallOver(EndReason.INTERNAL_ERROR)
+                case Done():
+                    handed = None
+        return None
 
-    async def _reject(self, action: Reject) -> EndReason:
-        self._parts.metrics.refused("dialplan")
-        await reject(self._leg, action.code, retry_after=action.retry_after, reason=action.reason)
-        return EndReason.REJECTED
+    async def _perform(self, stage: Stage) -> StageEnd:
+        """Let a stage have the leg until it is over. Raises `CallerGone`."""
+        self._announcer.check()
+        self._stage = stage
+        try:
+            return await stage.run()
+        finally:
+            self._stage = None
+            self._call.lend(self._announcer)
 
-    async def _end(self, reason: EndReason, cause: int = 0) -> EndReason:
-        """Hang up a call that no session ended, and leave its record."""
-        ended = asyncio.get_running_loop().time()
-        await self._leg.hangup(reason, cause=cause)
-        await self._announcer.closed(self._parts.session.deadlines.close)
-        record = CallRecord(
-            self._call_id, self._leg.direction, self._leg.parties, self._route.name, self._started
-        )
-        record.end_reason = reason
-        record.began = self._began
-        record.note_switches(self._switches)
-        record.leg = self._leg.stats()
-        if not math.isnan(self._answered):
-            record.sample_rate = self._leg.sample_rate
-            record.codec = str(record.leg.get("codec", ""))
-            record.answered_after = self._answered - self._began
-            record.duration = ended - self._answered
-        Observers(self._parts.observers).tell(lambda o: o.ended(record))
-        return reason
+    # ---------------------------------------------------------------------------------------- its orders
+
+    @property
+    def call_id(self) -> str:
+        """The call's name in logs, records and the API."""
+        return self._call.call_id
+
+    def hang_up(self, reason: EndReason) -> None:
+        """End the call, whatever it is doing; returns at once."""
+        self._announcer.stop(reason)
+        if self._stage is not None:
+            self._stage.hang_up(reason)
+
+    async def obey(self, order: Order) -> None:
+        """Do what was asked; returns when it is done. Raises `OrderRefused`."""
+        match order:
+            case SayNow() | PlayNow() | ClearNow() | Mute() | SwitchLanguage():
+                await self._staged().obey(order)
+            case SendKeys(digits):
+                await self._send_keys(digits)
+            case End(reason):
+                self.hang_up(reason)
+            case SwitchAgent(agent):
+                self._parts.agent(agent)  # raises before anything is broken off
+                self._staged().leave(order)
+            case Hold() | TransferBlind() | TransferAttended() | BridgeDial() | BridgeCall() | GoTo():
+                raise OrderRefused(f"{type(order).__name__} is not possible here")
+            case _:
+                assert_never(order)
+
+    def _staged(self) -> Stage:
+        if self._stage is None:
+            raise OrderRefused("the call is not in a conversation")
+        return self._stage
+
+    async def _send_keys(self, digits: str) -> None:
+        """Press keys; `w` waits half a second between them."""
+        try:
+            for number, keys in enumerate(digits.lower().split("w")):
+                if number:
+                    await asyncio.sleep(KEY_PAUSE)
+                if keys:
+                    await self._leg.send_dtmf(keys.upper())
+        except LegError as error:
+            raise OrderRefused(error.detail, sip_code=error.sip_code) from error
 
 
 async def reject(leg: Leg, code: int, *, retry_after: int = 0, reason: str = "") -> None:

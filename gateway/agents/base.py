@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from gateway.calls.orders import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,16 @@ class HangUp:
     reason: str = ""
 
 
-ReplyPart: TypeAlias = Say | HangUp
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Have an order done once everything said before it was heard; a caller who interrupts prevents it."""
+
+    order: Order
+    told: Callable[[str], None] | None = None
+    """Called when it was done ("") or refused (why, in words)."""
+
+
+ReplyPart: TypeAlias = Say | HangUp | Do
 
 
 class Agent(Protocol):

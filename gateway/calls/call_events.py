@@ -5,6 +5,7 @@ Told through `SessionObserver.happened`. None of these carries what was said.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -112,3 +113,8 @@ CallEvent: TypeAlias = (
     | MachineJudged
     | AgentFault
 )
+
+
+def event_name(event: CallEvent) -> str:
+    """Its name on the wire: `TransferChanged` is told as `transfer_changed`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()

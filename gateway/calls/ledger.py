@@ -98,7 +98,7 @@ class CallLedger:
     def asked(self, turn: UserTurn) -> TurnRecord:
         """A turn is answered for good; asked again for a turn that was re-opened, its record is replaced."""
         turns = self.record.turns
-        if turns and turns[-1].number == turn.number:
+        if turns and turns[-1].number == turn.number and turn.number:  # each conversation has its greeting
             turns.pop()
         if len(turns) >= MOST_TURNS:
             turns.pop(0)

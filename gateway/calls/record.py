@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engines.base import Switch
+from gateway.calls.call_events import CallEvent, KeyPressed, event_name
 from gateway.calls.timings import BargeInTimings, Hop, Percentiles, TurnTimings
 from media.legs.base import Direction, EndReason, Parties
 
@@ -15,6 +16,8 @@ SCHEMA = 1
 """Grows when a field changes its meaning or goes; new fields do not count."""
 MOST_SWITCHES = 200
 """Changes of engine kept in a record."""
+MOST_EVENTS = 500
+"""Events beside the conversation kept in a record."""
 
 
 @dataclass(slots=True)
@@ -76,8 +79,19 @@ class CallRecord:
     """What did not go straight, by name."""
     switches: list[Switch] = field(default_factory=list)
     """Changes of engine, in order; the first `MOST_SWITCHES` of them."""
+    events: list[CallEvent] = field(default_factory=list)
+    """What happened beside the conversation, in order; the first `MOST_EVENTS`. Keys are in the turns."""
     leg: dict[str, int | float | str] = field(default_factory=dict)
     """The leg's own counters."""
+
+    def note(self, event: CallEvent) -> None:
+        """Keep an event; what is too much is counted."""
+        if isinstance(event, KeyPressed):
+            return
+        if len(self.events) < MOST_EVENTS:
+            self.events.append(event)
+        else:
+            self.counts["events_dropped"] = self.counts.get("events_dropped", 0) + 1
 
     def note_switches(self, switches: Sequence[Switch]) -> None:
         """Keep the changes of engine; what is too much is counted."""
@@ -126,9 +140,15 @@ class CallRecord:
             },
             "worst_turn": worst.number if worst is not None else None,
             "switches": [self._switch(switch) for switch in self.switches],
+            "events": [self._event(event) for event in self.events],
             "counts": dict(sorted(self.counts.items())),
             "leg": dict(self.leg),
         }
+
+    def _event(self, event: CallEvent) -> dict[str, Any]:
+        told = asdict(event)
+        at = told.pop("at")
+        return {"event": event_name(event), "at_seconds": round(at - self.began, 3), **told}
 
     def _switch(self, switch: Switch) -> dict[str, Any]:
         return {

@@ -6,19 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
+from gateway.calls.orders import CallHandle
 from media.legs.base import EndReason
-
-
-class RunningCall(Protocol):
-    """What the registry needs of a session."""
-
-    @property
-    def call_id(self) -> str: ...
-
-    def hang_up(self, reason: EndReason) -> None:
-        """End it; returns at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ class CallRegistry:
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
         self._admitted: set[str] = set()
-        self._calls: dict[str, RunningCall] = {}
+        self._calls: dict[str, CallHandle] = {}
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -64,7 +54,7 @@ class CallRegistry:
         """Calls that hold a place, running or about to."""
         return len(self._admitted)
 
-    def __iter__(self) -> Iterator[RunningCall]:
+    def __iter__(self) -> Iterator[CallHandle]:
         """The running calls, as they are now."""
         return iter(tuple(self._calls.values()))
 
@@ -82,13 +72,13 @@ class CallRegistry:
         self._empty.clear()
         return None
 
-    def add(self, call: RunningCall) -> None:
+    def add(self, call: CallHandle) -> None:
         """The admitted call runs. Raises `KeyError` for one that was not admitted."""
         if call.call_id not in self._admitted:
             raise KeyError(f"call {call.call_id} was not admitted")
         self._calls[call.call_id] = call
 
-    def get(self, call_id: str) -> RunningCall | None:
+    def get(self, call_id: str) -> CallHandle | None:
         """The running call of this id."""
         return self._calls.get(call_id)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from gateway.agents.base import UserTurn
+from gateway.agents.base import Do, UserTurn
 from gateway.calls.heard import HeardTracker
 from gateway.calls.timings import ReplyStamps
 from gateway.calls.turn_events import Fault
@@ -20,6 +21,8 @@ class Script:
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
+        self._orders: deque[tuple[int, Do]] = deque()
+        """What is to be done, and before which sentence. Each is done once, however often it is read."""
         self.finished = False
         self.hang_up = False
         """The agent wants the call to end after it."""
@@ -34,18 +37,35 @@ class Script:
         if len(self.sentences) > LONGEST_SCRIPT:
             raise OverflowError(f"a reply of more than {LONGEST_SCRIPT} sentences")
 
+    def order(self, do: Do) -> None:
+        """Something to do after all that was added so far. Raises `OverflowError` as `add` does."""
+        self._orders.append((len(self.sentences), do))
+        self._grown.set()
+        if len(self._orders) > LONGEST_SCRIPT:
+            raise OverflowError(f"a reply of more than {LONGEST_SCRIPT} orders")
+
+    def begin(self, do: Do) -> None:
+        """The order is being done; it is not given out again."""
+        self._orders = deque(waiting for waiting in self._orders if waiting[1] is not do)
+
     def finish(self, fault: Fault | None = None) -> None:
         """No more of it will come."""
         self.fault = fault
         self.finished = True
         self._grown.set()
 
-    async def read(self, index: int) -> AsyncIterator[tuple[int, str]]:
-        """The sentences from `index` on, those that are still to come included. One reader at a time."""
+    async def read(self, index: int) -> AsyncIterator[tuple[int, str] | Do]:
+        """The sentences from `index` on and the orders between them, those that are still to come included.
+
+        One reader at a time, who says by `begin` that he does an order; else it stays for the next reader.
+        """
         while True:
-            while index < len(self.sentences):
-                yield index, self.sentences[index]
-                index += 1
+            while index < len(self.sentences) or self._orders:
+                while self._orders and self._orders[0][0] <= index:
+                    yield self._orders[0][1]
+                if index < len(self.sentences):
+                    yield index, self.sentences[index]
+                    index += 1
             if self.finished:
                 return
             self._grown.clear()

@@ -1,4 +1,4 @@
-"""One call, from its first frame to its record.
+"""A conversation: one stage of a call, from the answer to the agent's last word.
 
     caller ─RTP→ leg ─frames→ hear ─┬ segmenter ── SpeechStarted/Ended ─┐
                                     └ recogniser ── Transcript ─────────┤ feed
@@ -17,22 +17,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import structlog
 
 from engines.base import AsrOptions, EngineError, TtsOptions
-from gateway.agents.base import Agent
-from gateway.calls.ledger import CallLedger
-from gateway.calls.lifecycle import CallState, Lifecycle
-from gateway.calls.observer import Observers, SessionObserver
+from gateway.agents.base import Agent, Do
+from gateway.calls.call import Call
+from gateway.calls.orders import (
+    BridgeDial,
+    Mute,
+    Order,
+    OrderRefused,
+    TransferAttended,
+    TransferBlind,
+)
 from gateway.calls.recognition import Recognition
-from gateway.calls.record import CallRecord
 from gateway.calls.replies import Reply
-from gateway.calls.settings import CallFacts, Engines, SessionSettings
+from gateway.calls.settings import Engines, SessionSettings
 from gateway.calls.speaking import Speaker, SpeakingVoice
+from gateway.calls.stage import CallOver, Leave, StageEnd
 from gateway.calls.turn_events import (
     AsrLost,
     CallStarted,
@@ -64,13 +71,12 @@ from media.clock import now
 from media.frame import AudioFrame, Voice
 from media.legs.base import (
     AudioOneWay,
-    Direction,
     EndReason,
-    Leg,
     LegAnswered,
-    LegClosed,
     LegError,
     LegEvent,
+    LegHeld,
+    LegResumed,
     LegRinging,
     PlayoutDrained,
     PlayoutMark,
@@ -82,53 +88,45 @@ from media.segmenter import SpeechSegmenter
 log = structlog.get_logger(__name__)
 
 
+Obey: TypeAlias = Callable[[Order], Awaitable[None]]
+"""Has an order done by the call; raises `OrderRefused`."""
+
+
+async def _nobody(order: Order) -> None:
+    raise OrderRefused(f"nobody here can do {type(order).__name__}")
+
+
 class CallSession:
-    """Serves one call: hears the leg, lets the turn-taker decide, has said what the agent says."""
+    """A `Stage`: hears the leg, lets the turn-taker decide, has said what the agent says."""
 
     def __init__(
-        self,
-        leg: Leg,
-        engines: Engines,
-        agent: Agent,
-        settings: SessionSettings,
-        facts: CallFacts,
-        observers: Sequence[SessionObserver] = (),
+        self, call: Call, engines: Engines, agent: Agent, settings: SessionSettings, obey: Obey = _nobody
     ) -> None:
-        self._leg = leg
+        """`obey`: who does the orders that the agent gives (`agents.base.Do`)."""
+        self._call = call
+        self._leg = call.leg
         self._engines = engines
         self._agent = agent
         self._settings = settings
-        self._facts = facts
-        self._observers = Observers(observers)
-        self._turns = TurnTaker(settings.turns, facts.replies)
-        self._lifecycle = Lifecycle()
-        self._ledger = CallLedger(
-            CallRecord(facts.call_id, leg.direction, leg.parties, facts.route, facts.started)
-        )
+        self._have_done = obey
+        self._observers = call.observers
+        self._turns = TurnTaker(settings.turns, call.replies, call.turns)
+        self._ledger = call.ledger
+        self._end: StageEnd | None = None
+        self._muted = False
+        self._acts: set[asyncio.Task[None]] = set()
         self._talk: _Talk | None = None
         self._waiting: deque[TurnEvent] = deque()
         self._deciding = False
         self._phase = self._turns.phase
         self._timer: asyncio.TimerHandle | None = None
         self._over = asyncio.Event()
-        self._closed = asyncio.Event()
-        self._log = log.bind(call_id=facts.call_id)
+        self._log = log.bind(call_id=call.call_id)
 
-    @property
-    def call_id(self) -> str:
-        """The call's name in logs, records and the API."""
-        return self._facts.call_id
+    # ----------------------------------------------------------------------------- the whole conversation
 
-    @property
-    def state(self) -> CallState:
-        """Where the call stands."""
-        return self._lifecycle.state
-
-    # ------------------------------------------------------------------------------------- the whole call
-
-    async def run(self) -> CallRecord:
-        """Answer the leg, serve the call to its end, and return what remains of it."""
-        self._ledger.started(now())
+    async def run(self) -> StageEnd:
+        """Answer the leg, let the agent talk with the caller, and say how that ended."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 answering = self._tasks.create_task(self._answer(), name="answer")
@@ -138,33 +136,45 @@ class CallSession:
         except* Exception as errors:
             self._break(errors)
         finally:
+            self._over.set()
             self._fall_silent()
-            await self._close()
-        return self._finish_record()
+            await self._part()
+        return self._end or CallOver(EndReason.INTERNAL_ERROR)
 
     def hang_up(self, reason: EndReason) -> None:
         """End the call for a reason from outside the conversation; returns at once."""
         self.feed(EndRequested(reason))
 
+    def leave(self, order: Order) -> None:
+        """Break the conversation off for something that it cannot do itself; the leg stays up."""
+        self._end = self._end or Leave(order)
+        self.feed(EndRequested(EndReason.TRANSFERRED))  # closes replies; our own end stands already
+
+    async def obey(self, order: Order) -> None:
+        """Do what is asked while the conversation goes on. Raises `OrderRefused`."""
+        match order:
+            case Mute(on):
+                self._muted = on
+            case _:
+                raise OrderRefused(f"a conversation cannot do {type(order).__name__}")
+
     async def _answer(self) -> None:
         """Take the call; an outbound one is taken by the far end, whose `LegAnswered` says so."""
-        self._leg.attach(self)
+        self._call.lend(self)
         try:
-            if self._leg.direction is Direction.INBOUND:
-                if not self._facts.answered:
-                    await self._leg.answer()
-                if self._leg.sample_rate:  # answered before we came: no `LegAnswered` will tell us
-                    self._begin(self._leg.sample_rate, str(self._leg.stats().get("codec", "")))
+            if (answered := self._call.answered) is not None:  # no `LegAnswered` will tell us any more
+                self._begin(answered)
+            await self._call.answer()
         except LegError as error:
             self._log.info("could not answer", detail=error.detail, sip_code=error.sip_code)
             self.hang_up(EndReason.REJECTED)
 
-    def _begin(self, sample_rate: int, codec: str) -> None:
+    def _begin(self, answered: LegAnswered) -> None:
         """Audio flows both ways: let the conversation begin. Happens once."""
-        if not self._lifecycle.answered():
+        if self._talk is not None or self._over.is_set():
             return
-        settings = self._settings
-        limit, switched = self._engines.data, self._facts.switches.append
+        settings, sample_rate = self._settings, answered.sample_rate
+        limit, switched = self._engines.data, self._call.facts.switches.append
         options = AsrOptions(
             settings.language, sample_rate, hot_words=settings.hot_words, data=limit, on_switch=switched
         )
@@ -178,9 +188,9 @@ class CallSession:
             Speaker(self._agent, voice, self._leg.playout, self._tasks, self, self._log),
             self._tasks.create_task(self._transcribe(), name="transcribe"),
         )
-        self._ledger.answered(now(), codec, sample_rate)
-        self._observers.tell(lambda o: o.answered(self.call_id, codec, sample_rate))
         self.feed(CallStarted())
+        while self._call.keys_ahead:  # somebody who knows the menu types ahead of it
+            self.feed(self._call.keys_ahead.popleft())
 
     # --------------------------------------------------------------------- what is heard, and what follows
 
@@ -194,6 +204,8 @@ class CallSession:
             self._do(
                 turns.handle_timeout(frame.arrived) if nothing_came else turns.handle_frame(frame.arrived)
             )
+            if self._muted:
+                return
             for event in talk.segmenter.push(frame, voice):
                 self._ledger.voice(event, now())
                 self.feed(event)
@@ -205,15 +217,11 @@ class CallSession:
         with self._guarded():
             match event:
                 case LegAnswered():
-                    self._begin(event.sample_rate, event.codec)
-                    self._ledger.record.codec = event.codec
+                    self._begin(event)
                 case PlayoutStarted() if self._talk is not None:
                     self._sounds(self._talk.speaker.started(event), event.at)
                 case PlayoutDrained() if self._talk is not None:
                     self._talk.speaker.drained(event)
-                case LegClosed() if not self._closed.is_set():
-                    self._ledger.record.sip_code = event.sip_code
-                    self._closed.set()
             if not isinstance(event, LegAnswered | LegRinging | PlayoutMark | TransferAsked | AudioOneWay):
                 self.feed(event)
 
@@ -248,7 +256,7 @@ class CallSession:
         self._deciding = False
         if (phase := self._turns.phase) is not self._phase:
             self._phase = phase
-            self._observers.tell(lambda o: o.phase(self.call_id, phase, now()))
+            self._observers.tell(lambda o: o.phase(self._call.call_id, phase, now()))
         self._arm_timer()
 
     def _apply(self, actions: list[TurnAction]) -> None:
@@ -256,7 +264,7 @@ class CallSession:
         for action in actions:
             match action:
                 case EndCall(reason):
-                    self._lifecycle.claim(reason)
+                    self._end = self._end or CallOver(reason)
                     self._over.set()
                 case OpenSegment() | DecodeEarly() | GoOnHearing() | CommitTurn() | DropSegment():
                     self._recognise(action)
@@ -336,21 +344,44 @@ class CallSession:
 
     def _sounds(self, reply: Reply | None, at: float) -> None:
         if reply is not None and (timings := self._ledger.sounds(reply, at)):
-            self._observers.tell(lambda o: o.timed(self.call_id, timings))
+            self._observers.tell(lambda o: o.timed(self._call.call_id, timings))
 
     def _silenced(self, sounding: bool) -> None:
         """A reply was cut; when the caller's voice did it, that is a barge-in."""
         if sounding and self._talk is not None and self._talk.segmenter.speaking:
             timings = self._ledger.barged_in(now())
-            self._observers.tell(lambda o: o.barged_in(self.call_id, timings))
+            self._observers.tell(lambda o: o.barged_in(self._call.call_id, timings))
+
+    def act(self, do: Do) -> asyncio.Task[None]:
+        """The agent gives an order, and everything it said before was heard."""
+        task = self._tasks.create_task(self._act(do), name=f"order {type(do.order).__name__}")
+        self._acts.add(task)
+        task.add_done_callback(self._acts.discard)
+        return task
+
+    async def _act(self, do: Do) -> None:
+        """Have it done while the floor rests, if it takes the far end away; the agent learns how it went."""
+        waits = isinstance(do.order, TransferBlind | TransferAttended | BridgeDial)
+        if waits:
+            self.feed(LegHeld(now()))
+        refused = ""
+        try:
+            await self._have_done(do.order)
+        except OrderRefused as error:
+            refused = error.detail
+            self._log.info("order refused", order=type(do.order).__name__, why=refused)
+        if do.told is not None:
+            do.told(refused)
+        if waits:
+            self.feed(LegResumed(now()))
 
     def saying(self, reply: Reply, sentence: str) -> None:
         """The speaker queues a sentence."""
-        self._observers.tell(lambda o: o.saying(self.call_id, reply.number, sentence))
+        self._observers.tell(lambda o: o.saying(self._call.call_id, reply.number, sentence))
 
     def _tell_words(self, text: str, *, is_final: bool) -> None:
         if text:
-            self._observers.tell(lambda o: o.words(self.call_id, text, is_final=is_final))
+            self._observers.tell(lambda o: o.words(self._call.call_id, text, is_final=is_final))
 
     # ------------------------------------------------------------------------------------------- the end
 
@@ -364,39 +395,31 @@ class CallSession:
 
     def _break(self, error: BaseException) -> None:
         self._log.error("call broken", exc_info=error)
-        self._lifecycle.claim(EndReason.INTERNAL_ERROR)
+        self._end = self._end or CallOver(EndReason.INTERNAL_ERROR)
         self._over.set()
 
     def _fall_silent(self) -> None:
         """Stop every task and clock of the conversation."""
         if self._timer is not None:
             self._timer.cancel()
+        for act in self._acts:
+            act.cancel()
         if self._talk is not None:
             self._talk.speaker.abandon_all()
             self._talk.transcribing.cancel()
 
-    async def _close(self) -> None:
-        """Let the leg and the agent say goodbye, but not for long."""
-        self._over.set()
-        self._lifecycle.claim(EndReason.INTERNAL_ERROR)  # nobody else did
-        for work in (self._hang_up_leg, self._agent.aclose):
-            try:
-                async with asyncio.timeout(self._settings.deadlines.close):
-                    await work()
-            except Exception as error:
-                self._log.warning("closing was not clean", error=type(error).__name__)
-
-    async def _hang_up_leg(self) -> None:
-        await self._leg.hangup(self._lifecycle.reason or EndReason.INTERNAL_ERROR)
-        await self._closed.wait()
-
-    def _finish_record(self) -> CallRecord:
-        record = self._ledger.finished(now(), self._lifecycle.ended())
-        record.counts.update(self._turns.counts)
-        record.leg = self._leg.stats()
-        record.note_switches(self._facts.switches)
-        self._observers.tell(lambda o: o.ended(record))
-        return record
+    async def _part(self) -> None:
+        """Give the leg back, keep the counts, let the agent say goodbye, but not for long."""
+        call, counts = self._call, self._ledger.record.counts
+        call.lend(None)
+        call.replies, call.turns = self._turns.replies, self._turns.turns
+        for name, count in self._turns.counts.items():
+            counts[name] = counts.get(name, 0) + count
+        try:
+            async with asyncio.timeout(self._settings.deadlines.close):
+                await self._agent.aclose()
+        except Exception as error:
+            self._log.warning("the agent did not close", error=type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)

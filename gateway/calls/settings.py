@@ -126,9 +126,5 @@ class CallFacts:
     """Name of the dialplan's route that took it."""
     started: str = ""
     """UTC, ISO 8601."""
-    answered: bool = False
-    """Whether the leg was answered before, for an announcement."""
-    replies: int = 0
-    """Reply numbers that the announcement used up on the leg's playout."""
     switches: list[Switch] = field(default_factory=list)
     """Changes of engine so far; those to come are added."""

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 from engines.base import EngineError, SpeechChunk, Tts, TtsOptions
 from engines.text import SentenceSplitter
-from gateway.agents.base import Agent, AgentError, HangUp, Say, UserTurn
+from gateway.agents.base import Agent, AgentError, Do, HangUp, Say, UserTurn
 from gateway.calls.deadlines import paced
 from gateway.calls.heard import HeardTracker
 from gateway.calls.replies import Reply, Script
@@ -54,6 +54,9 @@ class SpeakerEvents(Protocol):
 
     def saying(self, reply: Reply, sentence: str) -> None:
         """A sentence begins to be queued for the caller."""
+
+    def act(self, do: Do) -> asyncio.Task[None]:
+        """An order of the agent's is due; the task is over when it was done or refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,9 @@ class Speaker:
                             reply.stamps.first_text = reply.stamps.first_text or now()
                             reply.script.add(splitter.push(text))
                             pause = _later(reply, splitter)
+                        case Do():
+                            reply.script.add(splitter.flush())
+                            reply.script.order(part)
                         case HangUp():
                             reply.script.hang_up = True
                             break
@@ -200,8 +206,15 @@ class Speaker:
 
     async def _speak(self, reply: Reply) -> None:
         """Script → voice → playout, and what follows from its end."""
-        async for index, sentence in reply.script.read(reply.first):
-            await self._speak_sentence(reply, sentence, index)
+        async for item in reply.script.read(reply.first):
+            match item:
+                case Do():
+                    await reply.released.wait()
+                    await self._heard_so_far(reply)
+                    reply.script.begin(item)
+                    await asyncio.shield(self._events.act(item))
+                case (index, sentence):
+                    await self._speak_sentence(reply, sentence, index)
         await reply.released.wait()
         if reply.script.hang_up:
             self._events.feed(HangUpAsked(reply.number))
@@ -248,6 +261,14 @@ class Speaker:
             rest = rest[taken:]
             if len(rest):
                 await asyncio.sleep(ROOM_WAIT)
+
+    async def _heard_so_far(self, reply: Reply) -> None:
+        """Until the caller heard everything that was queued of it."""
+        while reply.tracker.written and reply.sent is None:
+            left = reply.tracker.written - self._playout.position()
+            if reply.sounding and left <= 0:
+                return
+            await asyncio.sleep(max(ROOM_WAIT / 5, left / self._voice.options.sample_rate))
 
     def _ahead(self, reply: Reply) -> float:
         """Seconds of it that the caller still has to hear; 0 before it sounds."""

@@ -25,16 +25,12 @@ class CallOver:
 class Done:
     """The stage did what it was for; the route's next action follows."""
 
-    replies: int
-    """Reply numbers used up on the leg's playout."""
-
 
 @dataclass(frozen=True, slots=True)
 class Leave:
     """The stage makes room for something that it cannot do itself; the leg is up, and silent."""
 
     order: Order
-    replies: int
 
 
 StageEnd: TypeAlias = CallOver | Done | Leave
@@ -48,6 +44,9 @@ class Stage(Protocol):
 
     def hang_up(self, reason: EndReason) -> None:
         """The call shall end; `run` returns soon. Returns at once."""
+
+    def leave(self, order: Order) -> None:
+        """Make room for this order: `run` soon returns `Leave` with it. Returns at once."""
 
     async def obey(self, order: Order) -> None:
         """Do what is asked while the stage lasts. Raises `OrderRefused` for what it cannot do."""

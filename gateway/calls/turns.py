@@ -39,10 +39,11 @@ from media.segmenter import SpeechEnded, SpeechStarted, VoiceDismissed, VoiceSus
 class TurnTaker:
     """Who has the floor. Pure: events and the time go in, actions come out, nothing is awaited."""
 
-    def __init__(self, settings: TurnSettings, replies: int = 0) -> None:
-        """`replies`: reply numbers that were used up before; ours are higher."""
+    def __init__(self, settings: TurnSettings, replies: int = 0, turns: int = 0) -> None:
+        """`replies`, `turns`: numbers that were used up before; ours are higher."""
         self._floor = Floor(settings, CLOCKS)
         self._floor.tally.replies = replies
+        self._floor.tally.turns = turns
 
     @property
     def phase(self) -> Phase:
@@ -53,6 +54,16 @@ class TurnTaker:
     def reason(self) -> EndReason | None:
         """Why the call ends; None while it does not. Set once."""
         return self._floor.reason
+
+    @property
+    def replies(self) -> int:
+        """Reply numbers used up."""
+        return self._floor.tally.replies
+
+    @property
+    def turns(self) -> int:
+        """Turns of the caller so far."""
+        return self._floor.tally.turns
 
     @property
     def counts(self) -> Counter[str]:

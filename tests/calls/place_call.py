@@ -10,12 +10,12 @@ from typing import Any
 from gateway.agents.base import Agent
 from gateway.calls.call_events import CallEvent
 from gateway.calls.record import CallRecord
-from gateway.calls.session import CallSession
-from gateway.calls.settings import CallFacts, Engines, SessionSettings
+from gateway.calls.settings import Engines, SessionSettings
 from gateway.calls.timings import BargeInTimings, TurnTimings
 from gateway.calls.turn_events import Phase
 from gateway.calls.turn_settings import TurnSettings
 from media.legs.base import EndReason, LegClosed, LegEvent
+from tests.calls.converse import converse
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.caller import TICK, ScriptedCaller
@@ -114,8 +114,7 @@ def place_call(
         does_all = [*does, (until, LegClosed(EndReason.CALLER_HUNG_UP, until))]
         caller = ScriptedCaller([span[:2] for span in says], coughs, does_all, silent_after, vanishes_at)
         engines = Engines(asr or ScriptedAsr(says), tts or ToneTts())
-        session = CallSession(caller, engines, agent, settings, CallFacts("call-1"), [watcher])
-        record = await session.run()
+        record = await converse(caller, engines, agent, settings, [watcher])
         await asyncio.sleep(0)
         mine = asyncio.current_task()
         left = [task.get_name() for task in asyncio.all_tasks() if task is not mine]

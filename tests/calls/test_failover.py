@@ -11,11 +11,11 @@ import pytest
 from engines.base import Residency, Switch, TtsOptions
 from engines.router import RoutedAsr, RoutedTts
 from engines.speech_cache import SpeechCache
-from gateway.calls.session import CallSession
-from gateway.calls.settings import CallFacts, Engines, PhraseSettings, SessionSettings
+from gateway.calls.settings import Engines, PhraseSettings, SessionSettings
 from gateway.dialplan.plan import Dialplan
 from gateway.prompts import Prompter
 from media.legs.base import EndReason, LegClosed
+from tests.calls.converse import converse
 from tests.calls.place_call import Outcome, Watcher
 from tests.engines.router.bench import asr_bench, tts_bench
 from tests.fakes.agent import ScriptedAgent
@@ -71,9 +71,7 @@ def place(
         hangs_up = LegClosed(EndReason.CALLER_HUNG_UP, until)
         caller = ScriptedCaller(moved, (), [(began + until, hangs_up)])
         settings = replace(SessionSettings(), phrases=PHRASES)
-        facts = CallFacts("call-1")
-        session = CallSession(caller, Engines(hears, cache, limit), agent, settings, facts, [watcher])
-        record = await session.run()
+        record = await converse(caller, Engines(hears, cache, limit), agent, settings, [watcher])
         await prompter.aclose()
         await hears.aclose()
         await speaks.aclose()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway.calls.orders import Order, OrderRefused
 from gateway.calls.registry import CallRegistry, RegistrySettings
 from media.legs.base import EndReason
 from tests.virtual_time import run_virtual
@@ -20,6 +21,9 @@ class Running:
     def hang_up(self, reason: EndReason) -> None:
         self.reasons.append(reason)
         self.ended(self.call_id)
+
+    async def obey(self, order: Order) -> None:
+        raise OrderRefused("nobody asks")
 
 
 def test_exactly_the_surplus_is_refused() -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from engines.base import AsrOptions, EngineBusy
+from gateway.calls.call import Call
 from gateway.calls.lifecycle import CallState
 from gateway.calls.record import CallRecord
 from gateway.calls.session import CallSession
-from gateway.calls.settings import CallFacts, Engines, SessionSettings
+from gateway.calls.settings import Engines, SessionSettings
 from media.frame import AudioFrame, Voice
 from media.legs.base import Direction, EndReason, LegAnswered, LegClosed, LegError
+from tests.calls.converse import converse
 from tests.calls.place_call import Watcher
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr, ScriptedStream
@@ -33,24 +35,28 @@ def serve(
     watcher: Any = None,
     meanwhile: Callable[[CallSession], None] = lambda session: None,
     after: float = 1.0,
-) -> tuple[CallRecord, CallSession]:
-    async def call() -> tuple[CallRecord, CallSession]:
+) -> tuple[CallRecord, CallSession, Call]:
+    async def call() -> tuple[CallRecord, CallSession, Call]:
         engines = Engines(asr or ScriptedAsr([ASK]), ToneTts())
         brain, watchers = agent or ScriptedAgent(), [watcher or Watcher()]
-        session = CallSession(caller, engines, brain, SessionSettings(), CallFacts("c1"), watchers)
-        asyncio.get_running_loop().call_later(after, meanwhile, session)
-        record = await session.run()
+        met: list[tuple[CallSession, Call]] = []
+
+        def meet(session: CallSession, call: Call) -> None:
+            met.append((session, call))
+            asyncio.get_running_loop().call_later(after, meanwhile, session)
+
+        record = await converse(caller, engines, brain, SessionSettings(), watchers, meet)
         assert len(asyncio.all_tasks()) <= 2  # this one, and the caller's own clock winding up
-        return record, session
+        return record, *met[0]
 
     return run_virtual(call())
 
 
 def test_a_hang_up_from_outside() -> None:
     caller = ScriptedCaller([])
-    record, session = serve(caller, meanwhile=lambda session: session.hang_up(EndReason.DRAINED))
+    record, _, call = serve(caller, meanwhile=lambda session: session.hang_up(EndReason.DRAINED))
     assert record.end_reason is EndReason.DRAINED and record.duration == pytest.approx(1.0)
-    assert caller.hung_up == [EndReason.DRAINED] and session.state is CallState.ENDED
+    assert caller.hung_up == [EndReason.DRAINED] and call.state is CallState.ENDED
 
 
 def test_a_leg_that_cannot_be_answered() -> None:
@@ -59,7 +65,7 @@ def test_a_leg_that_cannot_be_answered() -> None:
             self.clock = asyncio.create_task(asyncio.sleep(0))
             raise LegError("no common codec", sip_code=488)
 
-    record, _ = serve(Unanswerable([]))
+    record, *_ = serve(Unanswerable([]))
     assert record.end_reason is EndReason.REJECTED and record.duration == 0.0 and record.turns == []
 
 
@@ -71,7 +77,7 @@ def test_a_caller_who_gives_up_before_the_answer() -> None:
             self.listener.notice(LegClosed(EndReason.CANCELLED, 0.3, sip_code=487))
             await asyncio.sleep(9)
 
-    record, _ = serve(Impatient([]))
+    record, *_ = serve(Impatient([]))
     assert (record.end_reason, record.sip_code) == (EndReason.CANCELLED, 487)
 
 
@@ -84,10 +90,10 @@ def test_an_outbound_leg_begins_when_the_far_end_takes_the_call() -> None:
 
     def take(session: CallSession) -> None:
         caller.clock = asyncio.create_task(caller._talk())
-        session.notice(LegAnswered(1.0, 8000, "PCMA"))
+        caller.listener.notice(LegAnswered(1.0, 8000, "PCMA"))
         asyncio.get_running_loop().call_later(2.0, session.hang_up, EndReason.DIALPLAN_HUNG_UP)
 
-    record, _ = serve(caller, agent=asked, meanwhile=take)
+    record, *_ = serve(caller, agent=asked, meanwhile=take)
     assert record.codec == "PCMA" and record.turns[0].heard == "Hello, it is me."
     assert record.answered_after == pytest.approx(1.0) and record.duration == pytest.approx(2.0)
 
@@ -102,7 +108,7 @@ def test_a_fault_of_ours_ends_this_call_and_is_not_raised_into_the_leg() -> None
             return Buggy(self)
 
     caller = ScriptedCaller([ASK[:2]])
-    record, _ = serve(caller, asr=BuggyAsr([ASK]))
+    record, *_ = serve(caller, asr=BuggyAsr([ASK]))
     assert record.end_reason is EndReason.INTERNAL_ERROR and caller.hung_up == [EndReason.INTERNAL_ERROR]
 
 
@@ -128,24 +134,24 @@ def test_an_observer_that_raises_does_no_harm() -> None:
             raise RuntimeError(name)
 
     hang_up: Callable[[CallSession], None] = lambda session: session.hang_up(EndReason.DRAINED)  # noqa: E731
-    record, _ = serve(ScriptedCaller([ASK[:2]]), watcher=Broken(), meanwhile=hang_up, after=6.0)
+    record, *_ = serve(ScriptedCaller([ASK[:2]]), watcher=Broken(), meanwhile=hang_up, after=6.0)
     assert record.turns[-1].heard == "You said I want a table."
 
 
 def test_frames_before_the_answer_and_after_the_end_are_nobodys() -> None:
     caller = ScriptedCaller([])
-    _, session = serve(caller, meanwhile=lambda session: session.hang_up(EndReason.DRAINED))
+    _, session, call = serve(caller, meanwhile=lambda session: session.hang_up(EndReason.DRAINED))
     session.hear(AudioFrame(caller.playout.queue, 8000, 0, 99.0), Voice(True, 1.0))
     session.notice(LegClosed(EndReason.CALLER_HUNG_UP, 99.0))
-    assert session.state is CallState.ENDED
+    assert call.state is CallState.ENDED
 
 
 def test_a_cancelled_session_hangs_up() -> None:
     async def call() -> ScriptedCaller:
         caller = ScriptedCaller([])
         engines = Engines(ScriptedAsr([]), ToneTts())
-        session = CallSession(caller, engines, ScriptedAgent(), SessionSettings(), CallFacts("c1"))
-        running = asyncio.create_task(session.run())
+        talk = converse(caller, engines, ScriptedAgent(), SessionSettings())
+        running = asyncio.create_task(talk)
         await asyncio.sleep(1.0)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
