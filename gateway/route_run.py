@@ -15,7 +15,7 @@ from engines.base import Asr, AsrOptions, EngineError, TtsOptions
 from gateway.agents.base import Agent
 from gateway.announcer import Announcer, CallerGone
 from gateway.calls.call import Call
-from gateway.calls.call_events import RouteTaken, StageBegan
+from gateway.calls.call_events import HoldChanged, RouteTaken, StageBegan, TransferChanged
 from gateway.calls.observer import SessionObserver
 from gateway.calls.orders import (
     BridgeCall,
@@ -236,7 +236,11 @@ class RouteRun:
             case SwitchAgent(agent):
                 self._parts.agent(agent)  # raises before anything is broken off
                 self._staged().leave(order)
-            case Hold() | TransferBlind() | TransferAttended() | BridgeDial() | BridgeCall() | GoTo():
+            case Hold(on):
+                await self._hold(on)
+            case TransferBlind():
+                await self._transfer(order)
+            case TransferAttended() | BridgeDial() | BridgeCall() | GoTo():
                 raise OrderRefused(f"{type(order).__name__} is not possible here")
             case _:
                 assert_never(order)
@@ -256,6 +260,38 @@ class RouteRun:
                     await self._leg.send_dtmf(keys.upper())
         except LegError as error:
             raise OrderRefused(error.detail, sip_code=error.sip_code) from error
+
+    async def _hold(self, on: bool) -> None:
+        try:
+            await self._leg.hold(on)
+        except LegError as error:
+            raise OrderRefused(error.detail, sip_code=error.sip_code) from error
+        self._call.happened(HoldChanged(now(), on=on, by_us=True))
+
+    async def _transfer(self, order: TransferBlind) -> None:
+        """Send the far end elsewhere; when it will not go, the call is as it was."""
+
+        def moved(state: str, code: int = 0) -> None:
+            self._call.happened(TransferChanged(now(), "blind", order.target, state, code))
+
+        moved("started")
+        try:
+            await self._leg.transfer(
+                order.target, deadline=order.deadline, progress=lambda code: moved(_state(code), code)
+            )
+        except LegError as error:
+            moved("timed_out" if error.sip_code == _TIMED_OUT else "failed", error.sip_code)
+            raise OrderRefused(error.detail, sip_code=error.sip_code) from error
+        moved("done")
+        self.hang_up(EndReason.TRANSFERRED)
+
+
+_TIMED_OUT = 408
+
+
+def _state(code: int) -> str:
+    """How a transfer stands, by what the far end last reported of it."""
+    return "trying" if code == 100 else "ringing" if code < 200 else "answered" if code < 300 else "failed"
 
 
 async def reject(leg: Leg, code: int, *, retry_after: int = 0, reason: str = "") -> None:

@@ -53,7 +53,7 @@ class HoldChanged:
 
 @dataclass(frozen=True, slots=True)
 class TransferChanged:
-    """A transfer moved on. `state` is one of started, trying, ringing, done, failed, timed_out."""
+    """A transfer moved on. `state` is one of started, trying, ringing, answered, done, failed, timed_out."""
 
     at: float
     kind: str

@@ -9,22 +9,22 @@ import pytest
 
 from gateway.agents.base import Do, ReplyPart, Say, UserTurn
 from gateway.calls.orders import End, OrderRefused, SayNow, SendKeys, SwitchAgent, TransferBlind
-from gateway.dialplan.actions import Answer, ConnectAgent
+from gateway.dialplan.actions import Action, Answer, ConnectAgent
 from media.legs.base import EndReason
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.desk import FrontDesk, Phone
 from tests.virtual_time import run_virtual
 
-ROUTE = [Answer(), ConnectAgent("desk")]
+ROUTE: list[Action] = [Answer(), ConnectAgent("desk")]
 ASK = (1.0, 2.0, "hello")
 
 
 class Orderly(ScriptedAgent):
     """Gives one order between two sentences of every reply."""
 
-    def __init__(self, do: Do, **others: str) -> None:
-        super().__init__(**others)
+    def __init__(self, do: Do, greeting: str = "") -> None:
+        super().__init__(greeting=greeting)
         self.do = do
 
     async def reply(self, turn: UserTurn) -> AsyncIterator[ReplyPart]:
