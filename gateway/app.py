@@ -31,7 +31,7 @@ from gateway.api.parts import ApiParts, RecordFiles
 from gateway.api.server import ApiServer
 from gateway.api.settings import is_loopback
 from gateway.audio.files import AudioFiles
-from gateway.batch.callbacks import BadSecret, Callbacks
+from gateway.batch.callbacks import Callbacks
 from gateway.batch.jobs import Jobs
 from gateway.batch.queue import JobQueue, MemoryQueue
 from gateway.batch.recordings import BatchEars, Recordings
@@ -63,6 +63,7 @@ from gateway.store.key_limits import SharedKeyLimits
 from gateway.store.store import Store, open_store
 from gateway.store.stream_sessions import StreamSessions
 from gateway.usage import CallUsage, ReportedWatch
+from gateway.webhook_signature import BadSecret
 from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint

@@ -23,6 +23,6 @@ def secret() -> None:
     Put it into the configuration as batch.callback.secret (better: batch.callback.secret_file) and give it to
     whoever receives the callbacks; gateway/batch/README.md shows how they are checked.
     """
-    from gateway.batch.callbacks import new_secret
+    from gateway.webhook_signature import new_secret
 
     typer.echo(new_secret())

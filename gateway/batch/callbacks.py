@@ -1,40 +1,28 @@
 """Results to an address of the client's: signed, tried again, known by one id.
 
-Follows Standard Webhooks (standardwebhooks.com): the headers `webhook-id`, `webhook-timestamp` and
-`webhook-signature: v1,<base64 of HMAC-SHA256 over "id.timestamp.body">`.
+Follows Standard Webhooks (`gateway/webhook_signature.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 import random
-import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import structlog
 
-from gateway.audio.outbound import Answer
 from gateway.batch.job import Callback
 from gateway.batch.settings import CallbackSettings
 from gateway.errors import FetchFailed, FetchRefused
+from gateway.webhook_signature import GONE, Sender, pause, secret_octets, signed
 
 log = structlog.get_logger(__name__)
 
-PREFIX = "whsec_"
-_SECRET_OCTETS = (24, 64)
-_GONE = 410
-"""The receiver wants no more of it: not tried again."""
-_GROWTH = 4.0
 _TOLD_BY_GET = ("request_id", "job_id", "status", "webhook_extra")
 """What a callback without a body says in its address."""
 
@@ -44,46 +32,6 @@ def _with(url: str, body: Mapping[str, Any]) -> str:
     parts = urlsplit(url)
     told = urlencode({name: str(body[name]) for name in _TOLD_BY_GET if name in body})
     return urlunsplit(parts._replace(query=f"{parts.query}&{told}" if parts.query else told))
-
-
-class BadSecret(ValueError):
-    """The callback secret is not of the form that signers and receivers agree on."""
-
-
-def new_secret() -> str:
-    """A secret for the configuration and for the receiver."""
-    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def secret_octets(written: str) -> bytes:
-    """The key in a written secret. Raises `BadSecret`."""
-    try:
-        octets = base64.b64decode(written.removeprefix(PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        octets = b""
-    low, high = _SECRET_OCTETS
-    if not low <= len(octets) <= high:
-        raise BadSecret(f"batch.callback.secret: give {PREFIX} and base64 of {low} to {high} random octets")
-    return octets
-
-
-def signed(secret: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that prove who sent the body, and when."""
-    content = f"{message_id}.{timestamp}.".encode() + body
-    signature = base64.b64encode(hmac.digest(secret, content, hashlib.sha256)).decode()
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{signature}",
-    }
-
-
-class Sender(Protocol):
-    """Sends one request; `Outbound` is one."""
-
-    def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> AbstractAsyncContextManager[Answer]: ...
 
 
 class Callbacks:
@@ -101,7 +49,8 @@ class Callbacks:
         self._sender = sender
         self._wall = wall
         self._dice = dice
-        self._secret = secret_octets(settings.secret.reveal()) if settings.secret else b""
+        written = settings.secret.reveal()
+        self._secret = secret_octets(written, "batch.callback.secret") if written else b""
         self._places = asyncio.Semaphore(settings.at_once)
         self._counts: Counter[str] = Counter()
 
@@ -126,7 +75,7 @@ class Callbacks:
             if status is not None and 200 <= status < 300:
                 self._counts["delivered"] += 1
                 return True
-            if status == _GONE:
+            if status == GONE:
                 break
         self._counts["failed"] += 1
         log.warning("a callback was given up", job=job_id, tries=number + 1)
@@ -144,7 +93,7 @@ class Callbacks:
                     return answer.status
         except FetchRefused as error:
             log.warning("a callback's address is refused", job=job_id, why=str(error))
-            return _GONE
+            return GONE
         except (FetchFailed, TimeoutError) as error:
             log.info("a callback was not taken", job=job_id, why=str(error) or "no answer in time")
             return None
@@ -153,6 +102,5 @@ class Callbacks:
         return signed(self._secret, job_id, int(self._wall()), body)
 
     def _wait(self, number: int) -> float:
-        """Seconds before try `number`; spread, so that a receiver that comes back is not overrun."""
-        wait = min(self._settings.first_wait * _GROWTH ** (number - 1), self._settings.longest_wait)
-        return wait * (0.75 + 0.5 * self._dice())
+        settings = self._settings
+        return pause(number, settings.first_wait, settings.longest_wait, self._dice())

@@ -17,13 +17,14 @@ from gateway.api import listen_file
 from gateway.api.core.door import Door
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.smallest import listen_file as waves_file
-from gateway.batch.callbacks import Callbacks, secret_octets, signed
+from gateway.batch.callbacks import Callbacks
 from gateway.batch.jobs import Jobs
 from gateway.batch.queue import MemoryQueue
 from gateway.batch.recordings import BatchEars
 from gateway.batch.settings import BatchSettings, CallbackSettings
 from gateway.keys.limits import MemoryLimits
 from gateway.secret import Secret
+from gateway.webhook_signature import secret_octets, signed
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.tts import ToneTts
 from tests.fakes.voices import bench
@@ -105,7 +106,9 @@ def run(work: Callable[[Site], Awaitable[T]], secret: str = SECRET) -> T:
 
 
 def proved(headers: dict[str, str], body: bytes) -> bool:
-    wanted = signed(secret_octets(SECRET), headers["webhook-id"], int(headers["webhook-timestamp"]), body)
+    wanted = signed(
+        secret_octets(SECRET, "secret"), headers["webhook-id"], int(headers["webhook-timestamp"]), body
+    )
     return wanted["webhook-signature"].lower() == headers["webhook-signature"]
 
 

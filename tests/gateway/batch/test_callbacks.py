@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from gateway.batch.callbacks import BadSecret, Callbacks, _with, new_secret, secret_octets, signed
+from gateway.batch.callbacks import Callbacks, _with
 from gateway.batch.job import Callback
 from gateway.batch.settings import CallbackSettings
 from gateway.errors import FetchFailed, FetchRefused
 from gateway.secret import Secret
+from gateway.webhook_signature import BadSecret, new_secret, secret_octets, signed
 from media.clock import now
 from tests.virtual_time import run_virtual
 
@@ -66,7 +67,7 @@ def deliver(*script: int | Exception, method: str = "POST", **settings: Any) -> 
 def test_the_published_example_of_the_standard() -> None:
     """The test vector in Standard Webhooks' own libraries."""
     headers = signed(
-        secret_octets(SECRET), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+        secret_octets(SECRET, "secret"), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
@@ -124,12 +125,12 @@ def test_a_receiver_that_hangs_is_left() -> None:
 
 @pytest.mark.parametrize("wrong", ["whsec_", "whsec_c2hvcnQ=", "not base64!", "whsec_" + "A" * 200])
 def test_secrets_that_are_none(wrong: str) -> None:
-    with pytest.raises(BadSecret, match="batch.callback.secret"):
-        secret_octets(wrong)
+    with pytest.raises(BadSecret, match="that.field"):
+        secret_octets(wrong, "that.field")
 
 
 def test_a_new_secret_is_good_and_new() -> None:
-    assert len(secret_octets(new_secret())) == 32
+    assert len(secret_octets(new_secret(), "secret")) == 32
     assert new_secret() != new_secret()
 
 
