@@ -18,6 +18,8 @@ from gateway.batch.settings import BatchSettings
 from gateway.calls.registry import RegistrySettings
 from gateway.calls.settings import SessionSettings
 from gateway.config.engine_sections import AsrSection, FleetSettings, TtsSection
+from gateway.control.event_settings import EventSettings
+from gateway.control.outbound_settings import OutboundSettings
 from gateway.dialplan.watch import DialplanSettings
 from gateway.license_settings import LicenseSettings
 from gateway.logs import LogSettings
@@ -89,6 +91,10 @@ class Config:
     """Agents by the names that the dialplan uses. A list of your own replaces the built-in `echo`."""
     dialplan: DialplanSettings = field(default_factory=DialplanSettings)
     """Which calls are taken and what happens in them."""
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    """Calls of ours and transfers: nothing is allowed until a rule says so."""
+    events: EventSettings = field(default_factory=EventSettings)
+    """What happens to calls, for subscribers and webhooks."""
     limits: RegistrySettings = field(default_factory=RegistrySettings)
     """How many calls this node takes, whatever network they come through."""
     api: ApiSettings = field(default_factory=ApiSettings)
@@ -110,6 +116,10 @@ class Config:
         followed = any(entry.fleet for part in (self.asr, self.tts) for entry in part.engines)
         if followed and not (self.fleet.redis or self.redis.url):
             raise ValueError("fleet.redis: is needed for engines with fleet: true; give it, or redis.url")
+        trunks = {trunk.name for trunk in self.sip.trunks}
+        for rule in self.outbound.rules:
+            if rule.trunk not in trunks:
+                raise ValueError(f"outbound.rules: no trunk is called {rule.trunk!r}; sip.trunks has them")
         pairs = (self.sip.rtp_last_port - self.sip.rtp_first_port + 1) // 2
         if pairs < self.limits.max_calls:
             raise ValueError(

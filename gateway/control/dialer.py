@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from media.legs.base import Leg, LegRinging
+from media.legs.base import Leg, LegListener, LegRinging
 
 RING_SECONDS = 30.0
 """How long the far end may ring where nobody says."""
@@ -31,12 +31,26 @@ class Dialer(Protocol):
 
         `target`: a number, or a SIP or tel URI. `trunk`: "" takes the only one whose rules allow the target.
         `caller`: the number to show; "" the trunk's own. `ring_seconds`: 1 to 180. `on_ringing` is told, on
-        the loop's thread, that the far end rings. What was heard before the leg is attached is lost; its
-        `LegAnswered` is not, nor is a `LegClosed`. Cancelling the wait gives the call up.
+        the loop's thread, that the far end rings. Whoever attaches himself is told `LegAnswered` and what
+        else happened so far, and hears at most the last two seconds. Cancelling the wait gives the call up.
 
         Raises `DialDenied` when a rule or a limit forbids it, and `DialFailed` with the far end's answer when
         it was busy, did not answer, or refused.
         """
+
+
+class PlacedLeg(Leg, Protocol):
+    """A leg that more than one may listen to: who placed it wants to know when it ends."""
+
+    def watch(self, listener: LegListener) -> None:
+        """Let somebody hear and notice everything too, whoever is attached; what waits comes first."""
+
+
+class Placer(Protocol):
+    """A network in which calls can be placed, without asking whether they may; `SipEndpoint` is one."""
+
+    async def dial(self, uri: str, *, trunk: str, caller: str = "") -> PlacedLeg:
+        """Place a call; returns while it is set up. Raises `LegError`."""
 
 
 class TransferGuard(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.control.numbers import NotDiallable, Target, read_target
@@ -126,6 +126,10 @@ class Guard:
         known = self._day(self._lines[trunk], day)
         known.minutes = max(known.minutes, spent.minutes)
         known.cost = max(known.cost, spent.cost)
+
+    def trunks(self, trunk: str) -> Sequence[str]:
+        """The trunks that a call may be sent through: the one named, or all that have rules."""
+        return [trunk] if trunk else [rule.trunk for rule in self._settings.rules]
 
     def stats(self) -> dict[str, float]:
         """Refusals by reason."""

@@ -30,6 +30,7 @@ TABLE = (
     Row("{usage}:seen:<id>", "string", "7 days", "an event was taken: none counts twice"),
     Row("{limits:<name>}:bucket", "hash", "until it is full again", "tokens left of a rate limit"),
     Row("{limits:<name>}:held", "sorted set", "until the last lease ends", "leases of a concurrency limit"),
+    Row("{outbound:<trunk>}:<day>", "hash", "3 days", "minutes and money that calls of ours have used"),
     Row("{prompts}:<hash>", "string", "`prompt_seconds` from the last use", "a spoken prompt"),
 )
 """All of them; the README shows it."""
@@ -75,6 +76,10 @@ class Keys:
     def held(self, name: str) -> str:
         """A concurrency limit."""
         return f"{self.prefix}:{{limits:{name}}}:held"
+
+    def outbound(self, trunk: str, day: str) -> str:
+        """What calls through a trunk used of a day."""
+        return f"{self.prefix}:{{outbound:{trunk}}}:{day}"
 
     def prompt(self, digest: str) -> str:
         """A spoken prompt."""

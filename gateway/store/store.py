@@ -21,6 +21,7 @@ from gateway.store.keys import Keys
 from gateway.store.limits import Limits
 from gateway.store.link import Link
 from gateway.store.local_server import LocalServer, ServerUnfit, installed
+from gateway.store.outbound import OutboundTotals
 from gateway.store.prompts import PromptShelf
 from gateway.store.sessions import Sessions
 from gateway.store.settings import RedisSettings
@@ -57,6 +58,7 @@ class Store:
             link, keys, self._node, DiskOutbox(folder / "usage", settings.spool_mb * 1_000_000)
         )
         self.limits = Limits(link, keys, time.monotonic)
+        self.outbound = OutboundTotals(link, keys)
         self.prompts = PromptShelf(link, keys, settings.prompt_seconds)
         self._closing = AsyncExitStack()
 

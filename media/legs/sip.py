@@ -123,6 +123,10 @@ class SipLeg:
         """Deliver frames and events to `listener` from now on; what waited before comes first."""
         self._inbox.attach(listener)
 
+    def watch(self, listener: LegListener) -> None:
+        """Let somebody else hear and notice everything too, whoever is attached; what waits comes first."""
+        self._inbox.watch(listener)
+
     async def ring(self, *, early_media: bool = False) -> None:
         """Send 180, or 183 with an SDP answer and wait until audio flows before the call is taken.
 
@@ -348,6 +352,8 @@ class _Inbox:
 
     def __init__(self) -> None:
         self.dropped = 0
+        self._watchers: list[LegListener] = []
+        """Told everything first, and at once."""
         self._listener: LegListener | None = None
         self._frames: deque[tuple[AudioFrame, Voice]] = deque(maxlen=_WAITING_FRAMES)
         self._events: deque[LegEvent] = deque(maxlen=_WAITING_EVENTS)
@@ -366,8 +372,16 @@ class _Inbox:
         self._events.clear()
         self._frames.clear()
 
+    def watch(self, watcher: LegListener) -> None:
+        """Tell one more what waits, and all else at once."""
+        for event in self._events:
+            watcher.notice(event)
+        self._watchers.append(watcher)
+
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
         """One frame."""
+        for watcher in self._watchers:
+            watcher.hear(frame, voice)
         if self._listener is not None:
             self._listener.hear(frame, voice)
             return
@@ -376,10 +390,14 @@ class _Inbox:
 
     def notice(self, event: LegEvent) -> None:
         """One event."""
+        for watcher in self._watchers:
+            watcher.notice(event)
         if self._listener is not None:
             self._listener.notice(event)
-        else:
-            self._events.append(event)
+            return
+        if isinstance(event, LegAnswered):
+            self._frames.clear()  # ringing, and what else was heard before somebody was there
+        self._events.append(event)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

@@ -82,7 +82,7 @@ class SipEndpoint:
             self._forget(key, leg)
         await self._reader.aclose()
 
-    async def dial(self, uri: str, *, trunk: str, caller: str = "") -> Leg:
+    async def dial(self, uri: str, *, trunk: str, caller: str = "") -> SipLeg:
         """Place a call through a trunk; returns while it is set up, `LegAnswered` or `LegClosed` follow.
 
         Raises `LegError` when the trunk is unknown or may not dial this (403), or the node is full (503).
