@@ -31,6 +31,8 @@ from gateway.api.parts import ApiParts, RecordFiles
 from gateway.api.server import ApiServer
 from gateway.api.settings import is_loopback
 from gateway.audio.files import AudioFiles
+from gateway.audio.outbound import Outbound
+from gateway.audio.settings import FetchSettings
 from gateway.batch.callbacks import Callbacks
 from gateway.batch.jobs import Jobs
 from gateway.batch.queue import JobQueue, MemoryQueue
@@ -41,6 +43,11 @@ from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
 from gateway.certificates import CertificateDistrusted, CertificateUnfit, certificate_end
 from gateway.config import Config, secrets_in
+from gateway.control.event_feed import EventFeed
+from gateway.control.event_log import EventLog
+from gateway.control.guard import Guard
+from gateway.control.guarded_dialer import GuardedDialer
+from gateway.control.webhooks import Webhooks
 from gateway.dialplan.watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
@@ -119,9 +126,11 @@ class Offhook:
         self._closing.push_async_callback(self.keeper.flush)
         self.tapes = TapeDisk()
         self._closing.push_async_callback(asyncio.to_thread, self.tapes.close)
+        self._open_events()
         self.reception = Reception(self._desk())
         self._closing.push_async_callback(self.reception.aclose)
         self.sip = SipEndpoint(config.sip_endpoint(), self.reception.take, open_detector(config.vad), loop)
+        self.dialer = self._open_dialer()
         await self._start_sip()
         await self._start_api()
         self._watch()
@@ -236,6 +245,7 @@ class Offhook:
                 self.live,
                 self.keeper,
                 usage,
+                self.feed,
                 self._sessions(),
                 *self._observers,
             ),
@@ -251,6 +261,30 @@ class Offhook:
             wrap=self._tape if config.node.recordings else None,
             licence=self._may_call,
         )
+
+    def _open_events(self) -> None:
+        """The log of call events, and the webhooks that are told of them."""
+        settings = self.config.events
+        self.events = EventLog(settings.kept, uuid.uuid4().hex[:12], _wall)
+        self.feed = EventFeed(self.events)
+        # Only the operator writes these addresses, so those of his own network are fine.
+        sender = Outbound(FetchSettings(allow=("0.0.0.0/0", "::/0")))
+        hooks = Webhooks(settings.webhooks, sender, time.time)
+        self.events.listen(hooks.take)
+        self._closing.push_async_callback(hooks.aclose)
+        self.metrics.watch_gauges("webhooks", "Call events to webhooks", hooks.stats)
+
+    def _open_dialer(self) -> GuardedDialer:
+        """The one way to call somebody."""
+        config = self.config
+        guard = Guard(config.outbound)
+        trunks = {trunk.name: trunk for trunk in config.sip.trunks}
+        dialer = GuardedDialer(guard, self.sip, trunks, self.store.outbound, _wall, self.feed.denied)
+        self._closing.push_async_callback(dialer.aclose)
+        self.metrics.watch_counters(
+            "outbound_denied", "Calls and transfers that the guard refused", guard.stats
+        )
+        return dialer
 
     def _agent(self, name: str) -> Agent:
         return MeteredAgent(self.agents.create(name), self.metrics.engines.done)

@@ -57,6 +57,11 @@ class EventFeed(SilentObserver):
         }
         self._log.append("call.refused", call_id, told)
 
+    def denied(self, trunk: str, target: str, caller: str, reason: str) -> None:
+        """The guard forbade a call or a transfer."""
+        told = {"trunk": trunk, "called": target, "caller": caller, "reason": reason}
+        self._log.append("guard.denied", "", told)
+
     def answered(self, call_id: str, codec: str, sample_rate: int) -> None:
         self._log.append("call.answered", call_id, {"codec": codec, "sample_rate": sample_rate})
 
