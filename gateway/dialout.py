@@ -81,7 +81,7 @@ async def place(config: Config, order: Outgoing) -> int:
             )
             await endpoint.start()
             closing.push_async_callback(endpoint.aclose)
-            leg = await endpoint.dial(order.uri, trunk=order.trunk, caller=order.caller)
+            leg: Leg = await endpoint.dial(order.uri, trunk=order.trunk, caller=order.caller)
             if order.record is not None:
                 disk = TapeDisk()
                 closing.push_async_callback(asyncio.to_thread, disk.close)
