@@ -25,6 +25,7 @@ from gateway.license_settings import LicenseSettings
 from gateway.logs import LogSettings
 from gateway.stall_probe import StallSettings
 from gateway.store.settings import RedisSettings
+from gateway.twiml.settings import TwimlSettings
 from media.legs.sip_settings import SipSettings
 from media.vad import VadSettings
 
@@ -95,6 +96,8 @@ class Config:
     """Calls of ours and transfers: nothing is allowed until a rule says so."""
     events: EventSettings = field(default_factory=EventSettings)
     """What happens to calls, for subscribers and webhooks."""
+    twiml: TwimlSettings = field(default_factory=TwimlSettings)
+    """Apps that answer calls with TwiML, as Twilio's do."""
     limits: RegistrySettings = field(default_factory=RegistrySettings)
     """How many calls this node takes, whatever network they come through."""
     api: ApiSettings = field(default_factory=ApiSettings)
