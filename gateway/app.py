@@ -21,6 +21,7 @@ from engines.base import AsrOptions, Residency, TtsOptions
 from engines.speech_cache import SpeechCache
 from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
+from gateway.agents.sound import SoundAgent
 from gateway.api.app import create_api
 from gateway.api.core.door import Door
 from gateway.api.core.readiness import Readiness
@@ -56,7 +57,7 @@ from gateway.keys.limits import KeyLimits, MemoryLimits
 from gateway.licensing import licence_ready, open_licence
 from gateway.live_calls import LiveCalls
 from gateway.logs import start_logs
-from gateway.metered import MeteredAgent
+from gateway.metered import MeteredAgent, MeteredSound
 from gateway.metrics import Metrics
 from gateway.models import models_of
 from gateway.observers import MetricsObserver
@@ -113,7 +114,7 @@ class Offhook:
         self.metrics = Metrics()
         await self._check_certificate()
         await self._open_records()
-        self.agents = AgentRegistry(config.agents)
+        self.agents = AgentRegistry(config.agents, config.node.name)
         self._closing.push_async_callback(self.agents.aclose)
         self.store = await self._open_store()
         self.dialplan = DialplanWatcher(config.dialplan, self.agents.names, self._dialplan_read)
@@ -252,6 +253,7 @@ class Offhook:
             metrics=self.metrics.calls,
             live=self.live,
             add=self.calls.add,
+            own_ears=self.agents.own_ears,
         )
         return Desk(
             plan=lambda: self.dialplan.plan,
@@ -286,8 +288,9 @@ class Offhook:
         )
         return dialer
 
-    def _agent(self, name: str) -> Agent:
-        return MeteredAgent(self.agents.create(name), self.metrics.engines.done)
+    def _agent(self, name: str) -> Agent | SoundAgent:
+        agent, done = self.agents.create(name), self.metrics.engines.done
+        return MeteredSound(agent, done) if isinstance(agent, SoundAgent) else MeteredAgent(agent, done)
 
     def _dialplan_read(self, ok: bool) -> None:
         self.metrics.dialplan_reloaded(ok)

@@ -7,7 +7,8 @@ from typing import TypeAlias, TypeVar
 
 from engines.base import Asr, AsrOptions, AsrStream, SpeechChunk, Transcript, Tts, TtsOptions
 from engines.traits import AsrTraits, TtsTraits, asr_traits, tts_traits
-from gateway.agents.base import Agent, ReplyPart, UserTurn
+from gateway.agents.base import Agent, CallInfo, ReplyPart, UserTurn
+from gateway.agents.sound import SoundAgent, SoundCall
 from media.clock import now
 from media.frame import AudioFrame
 
@@ -103,6 +104,39 @@ class MeteredAgent:
 
     async def aclose(self) -> None:
         await self._agent.aclose()
+
+
+class MeteredSound:
+    """A `SoundAgent` whose conversations are counted, with how long it took to reach the backend."""
+
+    def __init__(self, agent: SoundAgent, done: Done) -> None:
+        self._agent = agent
+        self._done = done
+        self._reached = 0.0
+        self.name, self.limits = agent.name, agent.limits
+        self.hear, self.voice, self.key, self.played = agent.hear, agent.voice, agent.key, agent.played
+        self.aclose = agent.aclose
+
+    async def open(self, info: CallInfo) -> None:
+        """The agent's own."""
+        began = now()
+        try:
+            await self._agent.open(info)
+        except Exception as error:
+            self._done("agent", self.name, type(error).__name__, now() - began)
+            raise
+        self._reached = now() - began
+
+    async def converse(self, call: SoundCall) -> None:
+        """The agent's own."""
+        outcome = "ok"  # the caller may hang up at any time
+        try:
+            await self._agent.converse(call)
+        except Exception as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._done("agent", self.name, outcome, self._reached)
 
 
 class MeteredAsr:

@@ -13,6 +13,7 @@ import structlog
 
 from engines.base import Asr, AsrOptions, EngineError, TtsOptions
 from gateway.agents.base import Agent
+from gateway.agents.sound import SoundAgent
 from gateway.announcer import Announcer, CallerGone
 from gateway.calls.call import Call
 from gateway.calls.call_events import HoldChanged, RouteTaken, StageBegan, TransferChanged
@@ -38,6 +39,7 @@ from gateway.calls.orders import (
 )
 from gateway.calls.session import CallSession
 from gateway.calls.settings import CallFacts, Engines, SessionSettings
+from gateway.calls.sound_stage import SoundStage
 from gateway.calls.speaking import SpeakingVoice
 from gateway.calls.stage import CallOver, Done, Leave, Stage, StageEnd
 from gateway.dialplan.actions import (
@@ -72,7 +74,7 @@ KEY_PAUSE = 0.5
 class CallParts:
     """What serves a call. Whatever may change while calls run is asked for anew each time."""
 
-    agent: Callable[[str], Agent]
+    agent: Callable[[str], Agent | SoundAgent]
     engines: Engines
     session: SessionSettings
     observers: Sequence[SessionObserver]
@@ -80,6 +82,8 @@ class CallParts:
     live: LiveCalls
     add: Callable[[CallHandle], None]
     """Makes the running call known to whoever may have to touch it."""
+    own_ears: frozenset[str] = frozenset()
+    """Agents that hear by themselves: a call that meets no others needs no place at the recogniser."""
 
 
 class RouteRun:
@@ -106,7 +110,7 @@ class RouteRun:
 
     def reserve(self) -> None:
         """Take what the route will need. Raises `EngineError` when the call could not be served."""
-        if not self._route.agents:
+        if not set(self._route.agents) - self._parts.own_ears:
             return
         settings = self._parts.session
         options = AsrOptions(
@@ -182,12 +186,10 @@ class RouteRun:
         """Let agents talk, one after another, until one is done (None) or the call is over."""
         handed: str | None = name
         while handed is not None:
-            parts = self._parts
-            engines = replace(parts.engines, asr=self._asr, data=self._limit)
-            session = CallSession(self._call, engines, parts.agent(handed), parts.session, self.obey)
+            stage = self._conversation(handed)
             self._call.happened(StageBegan(now(), "agent", handed))
-            parts.live.connected(self._call.call_id, handed)
-            match await self._perform(session):
+            self._parts.live.connected(self._call.call_id, handed)
+            match await self._perform(stage):
                 case CallOver() as over:
                     return over
                 case Leave(SwitchAgent(agent)):
@@ -200,6 +202,14 @@ class RouteRun:
                 case Done():
                     handed = None
         return None
+
+    def _conversation(self, name: str) -> Stage:
+        parts = self._parts
+        agent = parts.agent(name)
+        if isinstance(agent, SoundAgent):
+            return SoundStage(self._call, agent, parts.session, self.obey)
+        engines = replace(parts.engines, asr=self._asr, data=self._limit)
+        return CallSession(self._call, engines, agent, parts.session, self.obey)
 
     async def _perform(self, stage: Stage) -> StageEnd:
         """Let a stage have the leg until it is over. Raises `CallerGone`."""

@@ -26,7 +26,7 @@ from gateway.agents.media_stream_messages import (
     read_message,
 )
 from gateway.agents.media_stream_settings import MediaStreamSettings
-from gateway.agents.sound import SoundCall
+from gateway.agents.sound import SoundCall, SoundLimits
 from gateway.agents.sound_wire import WireDecoder, WireEncoder, WireFormat
 from gateway.agents.text_socket import Dial, DialFailed, Outbox, SocketLost, TextSocket
 from gateway.twilio_ids import call_sid, stream_sid
@@ -89,6 +89,11 @@ class MediaStreamAgent:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def limits(self) -> SoundLimits:
+        chosen = self._settings
+        return SoundLimits(chosen.dead_air_seconds, chosen.silence_seconds, chosen.queue_seconds)
 
     @property
     def stream_sid(self) -> str:
@@ -214,5 +219,5 @@ class MediaStreamAgent:
 
 
 def _code(failed: DialFailed) -> str:
-    """Twilio's number for it (twilio.com/docs/api/errors), and ours words."""
+    """Twilio's number for it (twilio.com/docs/api/errors), and our words."""
     return f"{31901 if failed.timed_out or not failed.status else 31920} {failed.detail}"

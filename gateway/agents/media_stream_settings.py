@@ -17,10 +17,10 @@ MOST_PARAMETERS = 500
 class MediaStreamSettings:
     """A bot that speaks Twilio's bidirectional Media Streams: it hears the caller and answers by itself."""
 
-    url: str
-    """The bot's WebSocket, wss://host/path; ws:// only on this machine or on `plain_hosts`."""
     kind: Literal["media_stream"] = "media_stream"
     """Always `media_stream`."""
+    url: str = "ws://127.0.0.1:7860/ws"
+    """The bot's WebSocket, wss://host/path; ws:// only on this machine or on `plain_hosts`."""
     auth_token: Secret = Secret()
     """Signs the handshake (X-Twilio-Signature) as the account's auth token would; empty: not signed."""
     account_sid: str = ""

@@ -10,21 +10,32 @@ from pydantic import Field
 from gateway.agents.base import Agent
 from gateway.agents.chat_settings import ChatSettings
 from gateway.agents.echo import EchoAgent, EchoSettings
+from gateway.agents.media_stream import LARGEST_MESSAGE, MediaStreamAgent
+from gateway.agents.media_stream_settings import MediaStreamSettings
+from gateway.agents.sound import SoundAgent
+from gateway.agents.text_socket import WebSocketDial
 from gateway.errors import AgentUnknown
 from gateway.problems import nearest
+from gateway.twilio_ids import account_sid
 
 if TYPE_CHECKING:
     from gateway.agents.chat import ChatBackend
 
-AgentSettings: TypeAlias = Annotated[EchoSettings | ChatSettings, Field(discriminator="kind")]
+AgentSettings: TypeAlias = Annotated[
+    EchoSettings | ChatSettings | MediaStreamSettings, Field(discriminator="kind")
+]
 """One agent's section of the configuration; `kind` says which."""
+
+_OWN_EARS = (MediaStreamSettings,)
 
 
 class AgentRegistry:
     """Makes an agent for a call; what a backend shares between calls (connections) lives here."""
 
-    def __init__(self, settings: Mapping[str, EchoSettings | ChatSettings]) -> None:
+    def __init__(self, settings: Mapping[str, AgentSettings], node: str = "offhook") -> None:
+        """`node`: the node's name, from which an AccountSid is made for apps that want one."""
         self._settings = dict(settings)
+        self._node = node
         self._chats: dict[str, ChatBackend] = {}
         for name, chosen in self._settings.items():
             if isinstance(chosen, ChatSettings):
@@ -37,7 +48,12 @@ class AgentRegistry:
     def names(self) -> frozenset[str]:
         return frozenset(self._settings)
 
-    def create(self, name: str) -> Agent:
+    @property
+    def own_ears(self) -> frozenset[str]:
+        """Agents that hear by themselves and need no recogniser."""
+        return frozenset(name for name, chosen in self._settings.items() if isinstance(chosen, _OWN_EARS))
+
+    def create(self, name: str) -> Agent | SoundAgent:
         """A fresh agent for one call. Raises `AgentUnknown`."""
         chosen = self._settings.get(name)
         if isinstance(chosen, EchoSettings):
@@ -46,6 +62,8 @@ class AgentRegistry:
             from gateway.agents.chat import ChatAgent
 
             return ChatAgent(name, self._chats[name])
+        if isinstance(chosen, MediaStreamSettings):
+            return MediaStreamAgent(name, chosen, WebSocketDial(LARGEST_MESSAGE), account_sid(self._node))
         raise AgentUnknown(f'no agent is called "{name}"; {nearest(name, self._settings)}')
 
     async def aclose(self) -> None:

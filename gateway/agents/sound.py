@@ -7,7 +7,8 @@ keys, plays what the agent sends, and watches over the call; whatever else the a
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from gateway.agents.base import CallInfo
 from gateway.calls.orders import Order
@@ -16,8 +17,20 @@ from media.frame import AudioFrame, Pcm
 from media.segmenter import SegmentEvent
 
 
+@dataclass(frozen=True, slots=True)
+class SoundLimits:
+    """How patient the call is with an agent that hears and speaks by itself. Seconds."""
+
+    dead_air: float
+    """The backend says nothing for so long after the caller spoke; 0 for never."""
+    silence: float
+    """Neither makes a sound for so long."""
+    queue: float
+    """The backend's sound that may wait to be heard."""
+
+
 class SoundCall(Protocol):
-    """The call, as its agent may use it. All but `obey` return at once."""
+    """The call, as its agent may use it. All but `order` return at once."""
 
     @property
     def sample_rate(self) -> int:
@@ -55,15 +68,21 @@ class SoundCall(Protocol):
     def count(self, what: str, number: int = 1) -> None:
         """Something did not go straight; kept in the call's record under this name."""
 
-    async def obey(self, order: Order) -> None:
+    async def order(self, order: Order) -> None:
         """Have something done by the call. Raises `OrderRefused`."""
 
 
+@runtime_checkable
 class SoundAgent(Protocol):
     """One call's conversation with a backend that hears and speaks. Called on the loop; nothing may block."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As the configuration has it."""
+
+    @property
+    def limits(self) -> SoundLimits:
+        """The same all the time."""
 
     async def open(self, info: CallInfo) -> None:
         """Reach the backend, before the call is answered. Raises `AgentError`."""

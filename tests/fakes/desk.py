@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from engines.base import Asr, Tts
 from gateway.agents.base import Agent
+from gateway.agents.sound import SoundAgent
 from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry, RegistrySettings
 from gateway.calls.settings import Engines, SessionSettings
@@ -95,7 +96,8 @@ class FrontDesk:
     actions: Sequence[Action]
     asr: Asr = field(default_factory=lambda: ScriptedAsr(()))
     tts: Tts = field(default_factory=ToneTts)
-    make_agent: Callable[[], Agent] = ScriptedAgent
+    make_agent: Callable[[], Agent | SoundAgent] = ScriptedAgent
+    own_ears: frozenset[str] = frozenset()
     limits: RegistrySettings = field(default_factory=RegistrySettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     licence: Callable[[int], str] = lambda running: ""
@@ -115,6 +117,7 @@ class FrontDesk:
             metrics=self.metrics.calls,
             live=self.live,
             add=self.registry.add,
+            own_ears=self.own_ears,
         )
         retry_after, licence = self.limits.retry_after, self.licence
         self.reception = Reception(

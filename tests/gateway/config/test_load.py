@@ -88,7 +88,7 @@ api: {port: 70000}
         "offhook.yaml:5: sip.tcp_port: must be a whole number; write it in digits, like 5",
         "offhook.yaml:8: sip.trunks.0.name: 'a b' must be letters, digits, dashes and underscores",
         "offhook.yaml:9: sip.trunks.1.name: is needed; give it a value",
-        "offhook.yaml:11: agents.one: \"chatt\" is no kind; choose 'echo', 'chat'",
+        "offhook.yaml:11: agents.one: \"chatt\" is no kind; choose 'echo', 'chat', 'media_stream'",
         "offhook.yaml:12: agents.two: does not say its kind; add a line like `kind: echo`",
         'offhook.yaml:13: agents.three.model: nothing is called "model" here; known here: greeting, kind',
         "offhook.yaml:14: agents.four.temperature: must lie between 0 and 2",
@@ -242,7 +242,7 @@ def test_references_are_filled_in(tmp_path: Path) -> None:
     """
     config = load(write(tmp_path, text), {"PORT": "5070"})
     assert (config.node.name, config.sip.udp_port) == ("n1", 5070)
-    assert config.agents["e"].greeting == "a $5 ${X} b"
+    assert config.agents["e"] == EchoSettings(greeting="a $5 ${X} b")
 
 
 def test_broken_references_are_told(tmp_path: Path) -> None:
