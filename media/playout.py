@@ -65,6 +65,11 @@ class QueuePlayout:
         """Samples waiting to be sent."""
         return self.written - self.sent - self.cleared
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits: sound, a mark or an end."""
+        return bool(self._items)
+
     def write(self, pcm: Pcm, reply: int) -> int:
         """See `Playout.write`."""
         stale = reply < self._newest or (reply == self._newest and not self._open)

@@ -1,0 +1,51 @@
+"""What comes from a leg before anybody listens, kept in order and in bounds."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from media.frame import AudioFrame, Voice
+from media.legs.base import LegClosed, LegEvent, LegListener
+
+_WAITING_FRAMES = 100
+"""Frames kept for a listener that is not attached yet: two seconds; older ones are dropped and counted."""
+_WAITING_EVENTS = 256
+
+
+class Inbox:
+    """Holds what comes before a listener is attached, then hands everything straight on."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._listener: LegListener | None = None
+        self._frames: deque[tuple[AudioFrame, Voice]] = deque(maxlen=_WAITING_FRAMES)
+        self._events: deque[LegEvent] = deque(maxlen=_WAITING_EVENTS)
+
+    def attach(self, listener: LegListener) -> None:
+        """Deliver what waited, then all else at once. Events come before frames, but for the closing."""
+        self._listener = listener
+        closed = [event for event in self._events if isinstance(event, LegClosed)]
+        for event in self._events:
+            if not isinstance(event, LegClosed):
+                listener.notice(event)
+        for frame, voice in self._frames:
+            listener.hear(frame, voice)
+        for event in closed:
+            listener.notice(event)
+        self._events.clear()
+        self._frames.clear()
+
+    def hear(self, frame: AudioFrame, voice: Voice) -> None:
+        """One frame."""
+        if self._listener is not None:
+            self._listener.hear(frame, voice)
+            return
+        self.dropped += len(self._frames) == _WAITING_FRAMES
+        self._frames.append((frame, voice))
+
+    def notice(self, event: LegEvent) -> None:
+        """One event."""
+        if self._listener is not None:
+            self._listener.notice(event)
+        else:
+            self._events.append(event)

@@ -1,0 +1,339 @@
+"""ICE (RFC 8445) over aioice, held to bounds, and able to begin anew in the middle of a call.
+
+`IcePath` is what DTLS sees in place of aiortc's ICE transport: one path that stays while the ICE sessions below it
+come and go (RFC 8445 section 2.4). Sound does not pass through its queue: it is handed over where it arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import aioice.ice
+from aioice import Candidate
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import StunProtocol
+
+from media.legs.webrtc_sdp import MOST_CANDIDATES, IceLogin
+from media.legs.webrtc_settings import WebRtcSettings
+
+_MOST_QUEUED = 64
+"""Datagrams of a handshake or of data channels that wait to be read."""
+_BUFFER_OCTETS = 64 * 1024
+_PORT_TRIES = 50
+
+
+class _Socket(StunProtocol):
+    """One UDP socket. Sound and its reports go straight on; only the rest may be STUN."""
+
+    def __init__(self, session: IceSession) -> None:
+        super().__init__(session)
+        self._session = session
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        if len(data) > 12 and 127 < data[0] < 192:  # type: ignore[operator]
+            self._session.sound(data)  # type: ignore[arg-type]
+        else:
+            super().datagram_received(data, addr)
+
+
+class IceSession(aioice.ice.Connection):
+    """One ICE session on the configured addresses, with a bounded number of remote ones."""
+
+    def __init__(
+        self,
+        settings: WebRtcSettings,
+        sound: Callable[[bytes], None],
+        other: Callable[[bytes], None],
+        alive: Callable[[], None],
+    ) -> None:
+        """`alive` is told of every check that proves to come from the browser."""
+        stun = settings.stun.partition(":")[2]
+        relay = _relay(settings)
+        super().__init__(
+            ice_controlling=False,
+            stun_server=_place(stun, 3478) if stun else None,
+            **relay,
+        )
+        self.sound = sound
+        self._other = other
+        self._alive = alive
+        self._settings = settings
+
+    async def gather_candidates(self) -> None:
+        """Bind the sockets, and ask STUN and TURN servers where there are some."""
+        if self._local_candidates_start:
+            return
+        self._local_candidates_start = True
+        hosts: Sequence[str] = self._settings.hosts
+        if "*" in hosts:
+            hosts = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+        self._local_candidates += await self.get_component_candidates(1, list(hosts))
+        self._local_candidates_end = True
+
+    async def get_component_candidates(
+        self, component: int, addresses: list[str], timeout: int = 5
+    ) -> list[Candidate]:
+        """Host candidates on our own sockets; the library's way for those that servers tell."""
+        found = [await self._bind(address) for address in addresses]
+        hosts = [protocol for protocol in found if protocol is not None]
+        self._protocols += hosts
+        candidates = [protocol.local_candidate for protocol in hosts]
+        tasks: list[asyncio.Task[tuple[Candidate, StunProtocol | None]]] = []
+        if self.stun_server:
+            tasks += [
+                asyncio.create_task(aioice.ice.server_reflexive_candidate(protocol, self.stun_server))  # type: ignore[arg-type]
+                for protocol in hosts
+                if ":" not in protocol.local_candidate.host
+            ]
+        if self.turn_server:
+            relayed = aioice.ice.relayed_candidate(
+                component=component,
+                hide_related_address=False,
+                protocol_factory=lambda: _Socket(self),
+                turn_server=self.turn_server,
+                turn_username=self.turn_username,
+                turn_password=self.turn_password,
+                turn_ssl=self.turn_ssl,
+                turn_transport=self.turn_transport,
+            )
+            tasks.append(asyncio.create_task(relayed))  # type: ignore[arg-type]
+        if tasks:
+            done, late = await asyncio.wait(tasks, timeout=timeout)
+            for task in late:
+                task.cancel()
+            for task in done:
+                if task.exception() is None:
+                    candidate, protocol = task.result()
+                    candidates.append(candidate)
+                    if protocol is not None:
+                        self._protocols.append(protocol)
+        return candidates
+
+    def told(self) -> list[Candidate]:
+        """Our candidates as the browser shall see them."""
+        advertised = self._settings.advertised
+        if not advertised:
+            return self.local_candidates
+        return [_moved(candidate, advertised) for candidate in self.local_candidates]
+
+    def check_incoming(self, message: Any, addr: tuple[str, int], protocol: StunProtocol) -> None:
+        """Learn where the browser is, unless it claims to be everywhere."""
+        self._alive()
+        known = any(c._network_host == addr[0] and c.port == addr[1] for c in self._remote_candidates)
+        if known or len(self._remote_candidates) < 2 * MOST_CANDIDATES:
+            super().check_incoming(message, addr, protocol)
+
+    def data_received(self, data: bytes, component: int) -> None:
+        """What is neither STUN nor sound: DTLS."""
+        self._other(data)
+
+    def pair(self) -> tuple[StunProtocol, tuple[str, int]] | None:
+        """The socket and the remote address in use."""
+        pair = self._nominated.get(1)
+        return (pair.protocol, pair.remote_addr) if pair is not None else None
+
+    async def _bind(self, host: str) -> _Socket | None:
+        loop = asyncio.get_running_loop()
+        for port in _ports(self._settings):
+            try:
+                transport, protocol = await loop.create_datagram_endpoint(
+                    lambda: _Socket(self), local_addr=(host, port)
+                )
+            except OSError:
+                continue
+            sock = transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)
+            address = transport.get_extra_info("sockname")
+            protocol.local_candidate = Candidate(
+                foundation=candidate_foundation("host", "udp", address[0]),
+                component=1,
+                transport="udp",
+                priority=candidate_priority(1, "host"),
+                host=address[0],
+                port=address[1],
+                type="host",
+            )
+            return protocol
+        return None
+
+
+class IcePath:
+    """One call's path through the network: what aiortc's DTLS takes for its ICE transport."""
+
+    role = "controlled"
+
+    def __init__(self, settings: WebRtcSettings, sound: Callable[[bytes], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.last_heard = self._loop.time()
+        """When anything last came that only the browser can have sent."""
+        self.dropped = 0
+        """Datagrams thrown away because nobody read them."""
+        self._settings = settings
+        self._sound = sound
+        self._queue: deque[bytes] = deque()
+        self._reader: asyncio.Future[None] | None = None
+        self._closed = False
+        self._session = self._new()
+        self._old: IceSession | None = None
+        self._remote: IceLogin | None = None
+        self._taken = 0
+
+    @property
+    def login(self) -> IceLogin:
+        """What the browser has to prove."""
+        return IceLogin(self._session.local_username, self._session.local_password)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Where the browser may try to reach us."""
+        return self._session.told()
+
+    @property
+    def remote(self) -> str:
+        """The browser's address in use, or ""."""
+        pair = self._session.pair()
+        return f"{pair[1][0]}:{pair[1][1]}" if pair else ""
+
+    async def gather(self) -> None:
+        """Bind sockets. Raises `OSError` when no configured address can be had."""
+        await self._session.gather_candidates()
+        if not self._session.local_candidates:
+            raise OSError("no media socket can be bound; see webrtc.hosts, first_port and last_port")
+
+    async def connect(self, remote: IceLogin, candidates: Iterable[Candidate], ended: bool) -> None:
+        """Find a way to the browser. Raises `ConnectionError` when there is none."""
+        self._remote = remote
+        session = self._session
+        session.remote_username, session.remote_password = remote.ufrag, remote.pwd
+        await self.add(candidates)
+        if ended and any(True for _ in session.remote_candidates):
+            await session.add_remote_candidate(None)
+        await session.connect()
+
+    async def add(self, candidates: Iterable[Candidate]) -> None:
+        """Addresses that came later; those beyond the bound are ignored."""
+        for candidate in candidates:
+            if self._taken >= MOST_CANDIDATES:
+                return
+            self._taken += 1
+            await self._session.add_remote_candidate(candidate)
+
+    async def restart(self) -> None:
+        """Begin a new ICE session; the old path is used until the new one stands. Raises `OSError`."""
+        if self._old is not None:
+            await self._old.close()
+        self._old, self._session = self._session, self._new()
+        self._taken = 0
+        await self.gather()
+
+    async def settled(self) -> None:
+        """The new session stands: forget the old one."""
+        old, self._old = self._old, None
+        if old is not None:
+            await old.close()
+
+    def send_now(self, data: bytes) -> bool:
+        """Send one datagram; False when there is no way yet."""
+        pair = self._session.pair() or (self._old.pair() if self._old else None)
+        if pair is None or self._closed:
+            return False
+        protocol, address = pair
+        transport = protocol.transport
+        if transport.is_closing():
+            return False
+        transport.sendto(data, address)
+        return True
+
+    async def close(self) -> None:
+        """Close every socket. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._wake()
+        await self._session.close()
+        await self.settled()
+
+    # --- what aiortc's DTLS transport asks of an ICE transport
+
+    async def _recv(self) -> bytes:
+        while not self._queue:
+            if self._closed:
+                raise ConnectionError("the path is closed")
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._queue.popleft()
+
+    async def _send(self, data: bytes) -> None:
+        if not self.send_now(data):
+            raise ConnectionError("there is no path")
+
+    # ---
+
+    def _new(self) -> IceSession:
+        return IceSession(self._settings, self._sound, self._heard_other, self._alive)
+
+    def _alive(self) -> None:
+        self.last_heard = self._loop.time()
+
+    def _heard_other(self, data: bytes) -> None:
+        if len(self._queue) >= _MOST_QUEUED or self._closed:
+            self.dropped += 1
+            return
+        self._queue.append(data)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+def _ports(settings: WebRtcSettings) -> Iterable[int]:
+    """Ports to try, each call from a random one on, so that a freed port is not used at once."""
+    first, last = settings.first_port, settings.last_port
+    if not first:
+        return [0]
+    size = last - first + 1
+    start = random.randrange(size)
+    return [first + (start + i) % size for i in range(min(size, _PORT_TRIES))]
+
+
+def _relay(settings: WebRtcSettings) -> dict[str, Any]:
+    relay = settings.relay
+    if relay is None:
+        return {}
+    scheme, _, rest = relay.url.partition(":")
+    place, _, query = rest.partition("?")
+    secure = scheme == "turns"
+    transport = query.partition("=")[2] or ("tcp" if secure else "udp")
+    return {
+        "turn_server": _place(place, 5349 if secure else 3478),
+        "turn_ssl": secure,
+        "turn_transport": transport,
+        "turn_username": relay.user,
+        "turn_password": relay.password,
+    }
+
+
+def _place(text: str, port: int) -> tuple[str, int]:
+    host, _, given = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "")
+    return host.strip("[]"), int(given) if given else port
+
+
+def _moved(candidate: Candidate, address: str) -> Candidate:
+    if candidate.type != "host":
+        return candidate
+    return Candidate(
+        foundation=candidate.foundation,
+        component=candidate.component,
+        transport=candidate.transport,
+        priority=candidate.priority,
+        host=address,
+        port=candidate.port,
+        type="host",
+    )
