@@ -46,6 +46,8 @@ FENCES: dict[str, str] = {
     "pjsua2": r"media/legs/sip\w*\.py",
     "framebus": r"media/legs/(sip\w*|frame_reader)\.py",
     "aiortc": r"media/legs/webrtc\w*\.py",
+    "aioice": r"media/legs/webrtc\w*\.py",
+    "pylibsrtp": r"media/legs/webrtc\w*\.py",
     "onnxruntime": r"(engines/embedded/\w+|media/vad\w*)\.py",
     "hibari": r"engines/embedded/\w+\.py",
     "webrtcvad": r"media/vad\w*\.py",

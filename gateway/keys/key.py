@@ -26,6 +26,8 @@ class Scope(StrEnum):
     """Text to speech."""
     CALLS = "calls"
     """The calls that run, and their records."""
+    WEB_CALLS = "web_calls"
+    """Call tokens, with which a page may call once."""
 
 
 @dataclass(frozen=True, slots=True)

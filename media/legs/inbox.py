@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from media.frame import AudioFrame, Voice
-from media.legs.base import LegClosed, LegEvent, LegListener
+from media.legs.base import LegAnswered, LegClosed, LegEvent, LegListener
 
 _WAITING_FRAMES = 100
 """Frames kept for a listener that is not attached yet: two seconds; older ones are dropped and counted."""
@@ -17,6 +17,8 @@ class Inbox:
 
     def __init__(self) -> None:
         self.dropped = 0
+        self._watchers: list[LegListener] = []
+        """Told everything first, and at once."""
         self._listener: LegListener | None = None
         self._frames: deque[tuple[AudioFrame, Voice]] = deque(maxlen=_WAITING_FRAMES)
         self._events: deque[LegEvent] = deque(maxlen=_WAITING_EVENTS)
@@ -35,8 +37,16 @@ class Inbox:
         self._events.clear()
         self._frames.clear()
 
+    def watch(self, watcher: LegListener) -> None:
+        """Tell one more what waits, and all else at once."""
+        for event in self._events:
+            watcher.notice(event)
+        self._watchers.append(watcher)
+
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
         """One frame."""
+        for watcher in self._watchers:
+            watcher.hear(frame, voice)
         if self._listener is not None:
             self._listener.hear(frame, voice)
             return
@@ -45,7 +55,11 @@ class Inbox:
 
     def notice(self, event: LegEvent) -> None:
         """One event."""
+        for watcher in self._watchers:
+            watcher.notice(event)
         if self._listener is not None:
             self._listener.notice(event)
-        else:
-            self._events.append(event)
+            return
+        if isinstance(event, LegAnswered):
+            self._frames.clear()  # ringing, and what else was heard before somebody was there
+        self._events.append(event)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
@@ -21,7 +20,6 @@ from media.legs.base import (
     LegAnswered,
     LegClosed,
     LegError,
-    LegEvent,
     LegHeld,
     LegListener,
     LegResumed,
@@ -31,6 +29,7 @@ from media.legs.base import (
     PlayoutStarted,
     TransferProgress,
 )
+from media.legs.inbox import Inbox
 from media.legs.sip_call import Header, SipCall
 from media.legs.sip_ends import CallEnd, EndedBy, Phase, end_reason, reason_header, refusal_code
 from media.legs.sip_facts import Accepted, Confirmed, Digit, Ended, Fact, MediaChanged
@@ -39,9 +38,6 @@ from media.legs.sip_settings import SipSettings
 
 T = TypeVar("T")
 
-_WAITING_FRAMES = 100
-"""Frames kept for a listener that is not attached yet: two seconds; older ones are dropped and counted."""
-_WAITING_EVENTS = 256
 _EARLY_MEDIA_S = 2.0
 _ANSWER_IN_ACK_S = 2.0
 """The SDP of an ACK comes with it; a moment for it to pass the threads."""
@@ -87,7 +83,7 @@ class SipLeg:
         self._media = _Media()
         self._reason: EndReason | None = None
         self._stats: dict[str, int | float | str] = {}
-        self._inbox = _Inbox()
+        self._inbox = Inbox()
         self._ack_timer: asyncio.TimerHandle | None = None
         self._up: asyncio.Future[None] = self._loop.create_future()
         self._flowing: asyncio.Future[None] = self._loop.create_future()
@@ -345,59 +341,6 @@ class _Media:
     def stats(self) -> dict[str, int | float | str]:
         """Codec and rate, as the call's record shows them."""
         return {"codec": self.codec, "sample_rate": self.sample_rate}
-
-
-class _Inbox:
-    """Holds what comes before a listener is attached, then hands everything straight on."""
-
-    def __init__(self) -> None:
-        self.dropped = 0
-        self._watchers: list[LegListener] = []
-        """Told everything first, and at once."""
-        self._listener: LegListener | None = None
-        self._frames: deque[tuple[AudioFrame, Voice]] = deque(maxlen=_WAITING_FRAMES)
-        self._events: deque[LegEvent] = deque(maxlen=_WAITING_EVENTS)
-
-    def attach(self, listener: LegListener) -> None:
-        """Deliver what waited, then all else at once. Events come before frames, but for the closing."""
-        self._listener = listener
-        closed = [event for event in self._events if isinstance(event, LegClosed)]
-        for event in self._events:
-            if not isinstance(event, LegClosed):
-                listener.notice(event)
-        for frame, voice in self._frames:
-            listener.hear(frame, voice)
-        for event in closed:
-            listener.notice(event)
-        self._events.clear()
-        self._frames.clear()
-
-    def watch(self, watcher: LegListener) -> None:
-        """Tell one more what waits, and all else at once."""
-        for event in self._events:
-            watcher.notice(event)
-        self._watchers.append(watcher)
-
-    def hear(self, frame: AudioFrame, voice: Voice) -> None:
-        """One frame."""
-        for watcher in self._watchers:
-            watcher.hear(frame, voice)
-        if self._listener is not None:
-            self._listener.hear(frame, voice)
-            return
-        self.dropped += len(self._frames) == _WAITING_FRAMES
-        self._frames.append((frame, voice))
-
-    def notice(self, event: LegEvent) -> None:
-        """One event."""
-        for watcher in self._watchers:
-            watcher.notice(event)
-        if self._listener is not None:
-            self._listener.notice(event)
-            return
-        if isinstance(event, LegAnswered):
-            self._frames.clear()  # ringing, and what else was heard before somebody was there
-        self._events.append(event)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
+
+import numpy as np
 
 from media.dtmf import is_digit
 from media.frame import AudioFrame, Voice
@@ -16,6 +18,7 @@ from media.legs.base import (
     Direction,
     DtmfReceived,
     EndReason,
+    Leg,
     LegAnswered,
     LegClosed,
     LegError,
@@ -24,6 +27,7 @@ from media.legs.base import (
     PlayoutDrained,
     PlayoutMark,
     PlayoutStarted,
+    TransferProgress,
 )
 from media.legs.inbox import Inbox
 from media.legs.webrtc_facts import ChannelOpened, Connected, Digit, Fact, Gone, Lost, Message
@@ -103,7 +107,7 @@ class WebRtcLeg:
         self._reason: EndReason | None = None
         self._detail = ""
         self._stats: dict[str, int | float | str] = {}
-        self._answered = self._connected = False
+        self._answered = self._connected = self._held = False
         self._up: asyncio.Future[None] = self._loop.create_future()
         self.decided: asyncio.Future[Taken | Refused] = self._loop.create_future()
         """What the browser's request shall be answered."""
@@ -180,6 +184,40 @@ class WebRtcLeg:
             raise LegError("keys are 0-9, *, # and A-D")
         self.send_text(CHANNEL, json.dumps({"type": "digits", "from": "agent", "digits": digits}))
 
+    async def hold(self, on: bool) -> None:
+        """The page is told, and nobody hears it; what it plays to the person is its own affair."""
+        if self._state is not LegState.UP:
+            raise LegError("only a call that is up can be held")
+        if on != self._held:
+            self._held = on
+            self.send_text(CHANNEL, json.dumps({"type": "hold", "on": on}))
+
+    async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
+        """Browsers have no REFER: always raises `LegError`; bridge the call instead."""
+        raise LegError("a browser cannot be sent elsewhere; bridge the call instead", sip_code=405)
+
+    async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
+        """As `transfer`."""
+        raise LegError("a browser cannot be sent elsewhere; bridge the calls instead", sip_code=405)
+
+    async def accept_transfer(self) -> None:
+        """See `Leg.accept_transfer`; browsers ask for none."""
+        raise LegError("nobody asks to be transferred", sip_code=481)
+
+    async def report_transfer(self, sip_code: int) -> None:
+        """See `Leg.report_transfer`."""
+        raise LegError("nobody asks to be transferred", sip_code=481)
+
+    async def refuse_transfer(self, sip_code: int = 603) -> None:
+        """See `Leg.refuse_transfer`."""
+
+    def patch(self, other: Leg) -> bool:
+        """Never: its sound lives in Python."""
+        return False
+
+    def unpatch(self) -> None:
+        """See `Leg.unpatch`."""
+
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         """Close the connection; the page is told why on the data channel. Idempotent."""
         self._begin_hangup(reason, 0, f"Q.850;cause={cause}" if cause else "")
@@ -219,6 +257,8 @@ class WebRtcLeg:
 
     def frame(self, frame: AudioFrame, voice: Voice) -> None:
         """A frame of the browser's audio."""
+        if self._held:
+            frame, voice = replace(frame, pcm=np.zeros_like(frame.pcm), dtx=True), Voice(False, 0.0)
         self._inbox.hear(frame, voice)
 
     def bus_event(self, kind: int, reply: int, value: int, at: float) -> None:

@@ -1,9 +1,9 @@
-"""The receive buffer: packets in as the network brings them, out as the clock asks. Pure; time is an argument.
+"""The receive buffer: packets in as the network brings them, out as the clock asks. Pure.
 
-Each packet's transit is the difference between its arrival and its timestamp. The buffer plays so long after the
-timestamps as nearly all of the last packets needed, and no longer: it grows by playing on late when a packet
-came too late, and shrinks by letting its user hasten. What a sender leaves out (DTX) is where it finds its
-delay again without anybody hearing it.
+Each packet's transit is the difference between its arrival and its timestamp. The buffer plays so long after
+the timestamps as nearly all of the last packets needed, and no longer: it grows by playing on late when a
+packet came too late, and shrinks by letting its user hasten. What a sender leaves out (DTX) is where it finds its
+delay again without anybody hearing it. Time is an argument.
 """
 
 from __future__ import annotations

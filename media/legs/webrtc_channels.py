@@ -22,7 +22,9 @@ _PER_SECOND = 50
 class DataChannels:
     """What aiortc's SCTP transport brings, and takes. Lives on the WebRTC thread."""
 
-    def __init__(self, transport: RTCSctpTransport, tell: Callable[[Fact], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, transport: RTCSctpTransport, tell: Callable[[Fact], None], clock: Callable[[], float]
+    ) -> None:
         self.dropped = 0
         """Messages thrown away: too long, too many, or for a browser that does not read."""
         self._tell = tell

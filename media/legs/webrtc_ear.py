@@ -1,4 +1,4 @@
-"""What a browser says, as frames of 20 ms: the receive buffer, the decoder, and what stands in for lost sound."""
+"""What a browser says, as frames of 20 ms: receive buffer, decoder, and what stands in for lost sound."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Frames and playout events of all browsers on their way from the WebRTC thread to the event loop.
 
-Looks like the native frame bus to `FrameReader`: one wake-up, one array of frames for every leg of a tick, one
-judgement of voice for all of them. Bounded: what an event loop that stands still does not take is counted.
+Looks like the native frame bus to `FrameReader`: one wake-up, one array of frames for every leg of a tick,
+one judgement of voice for all of them. Bounded: what a loop that stands still does not take is counted.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from media.legs.base import LegEvent, PlayoutDrained, PlayoutMark, PlayoutStarte
 from media.legs.frame_reader import BusEvent
 from media.legs.webrtc_ear import Heard
 
-META = np.dtype(
-    [("leg", "<i4"), ("samples", "<i4"), ("pts", "<i8"), ("arrived_ns", "<i8"), ("flags", "<i4")]
-)
+META = np.dtype([("leg", "<i4"), ("samples", "<i4"), ("pts", "<i8"), ("arrived_ns", "<i8"), ("flags", "<i4")])
 """One row beside each frame; `flags` as the native bus has them."""
 _LOST, _DTX = 1, 2
 _MOST_FRAMES = 8_192

@@ -1,7 +1,7 @@
 """One clock for all browsers: an absolute grid of 5 ms, on which every leg has a tick each 20 ms.
 
-A leg hears on the tick after its packets use to come, so that they wait no longer than they must, and speaks on
-the tick at which its sound began: after silence at once, and never all legs at the same moment.
+A leg hears on the tick after its packets use to come, so that they wait no longer than they must, and speaks
+on the tick at which its sound began: after silence at once, and never all legs at the same moment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """ICE (RFC 8445) over aioice, held to bounds, and able to begin anew in the middle of a call.
 
-`IcePath` is what DTLS sees in place of aiortc's ICE transport: one path that stays while the ICE sessions below it
-come and go (RFC 8445 section 2.4). Sound does not pass through its queue: it is handed over where it arrives.
+`IcePath` is what DTLS sees in place of aiortc's ICE transport: one path that stays while the ICE sessions
+below it come and go (RFC 8445 section 2.4). Sound does not pass through its queue: it is handed over where it
+arrives.
 """
 
 from __future__ import annotations
@@ -69,14 +70,17 @@ class IceSession(aioice.ice.Connection):
         if self._local_candidates_start:
             return
         self._local_candidates_start = True
-        hosts: Sequence[str] = self._settings.hosts
+        hosts: Sequence[str] = self._settings.hosts or ("127.0.0.1",)
         if "*" in hosts:
             hosts = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
         self._local_candidates += await self.get_component_candidates(1, list(hosts))
         self._local_candidates_end = True
 
     async def get_component_candidates(
-        self, component: int, addresses: list[str], timeout: int = 5
+        self,
+        component: int,
+        addresses: list[str],
+        timeout: int = 5,  # noqa: ASYNC109 (the library's own signature)
     ) -> list[Candidate]:
         """Host candidates on our own sockets; the library's way for those that servers tell."""
         found = [await self._bind(address) for address in addresses]
@@ -86,7 +90,7 @@ class IceSession(aioice.ice.Connection):
         tasks: list[asyncio.Task[tuple[Candidate, StunProtocol | None]]] = []
         if self.stun_server:
             tasks += [
-                asyncio.create_task(aioice.ice.server_reflexive_candidate(protocol, self.stun_server))  # type: ignore[arg-type]
+                asyncio.create_task(aioice.ice.server_reflexive_candidate(protocol, self.stun_server))
                 for protocol in hosts
                 if ":" not in protocol.local_candidate.host
             ]
@@ -101,7 +105,7 @@ class IceSession(aioice.ice.Connection):
                 turn_ssl=self.turn_ssl,
                 turn_transport=self.turn_transport,
             )
-            tasks.append(asyncio.create_task(relayed))  # type: ignore[arg-type]
+            tasks.append(asyncio.create_task(relayed))
         if tasks:
             done, late = await asyncio.wait(tasks, timeout=timeout)
             for task in late:
@@ -305,7 +309,7 @@ def _ports(settings: WebRtcSettings) -> Iterable[int]:
 
 def _relay(settings: WebRtcSettings) -> dict[str, Any]:
     relay = settings.relay
-    if relay is None:
+    if not relay.url:
         return {}
     scheme, _, rest = relay.url.partition(":")
     place, _, query = rest.partition("?")

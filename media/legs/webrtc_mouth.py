@@ -79,9 +79,7 @@ class Mouth:
         self._sequence += 1
         self.packets += 1
         self.octets += len(payload)
-        return write_rtp(
-            self._payload_type, marker, self._sequence, self.last_timestamp, self.ssrc, payload
-        )
+        return write_rtp(self._payload_type, marker, self._sequence, self.last_timestamp, self.ssrc, payload)
 
 
 FRAME_SECONDS = FRAME_MS / 1000

@@ -1,8 +1,8 @@
 """Opus by libopus itself (RFC 6716): what ffmpeg's face of it leaves out is what a call needs.
 
 PyAV brings the library along, but its decoder conceals nothing and reads no redundancy (it always calls
-`opus_decode` with `decode_fec` 0), and aiortc's codec works in stereo at 48 kHz. Here both directions are mono at
-the leg's own rate, so that nothing has to be resampled. Calls release the interpreter's lock while they work.
+`opus_decode` with `decode_fec` 0), and aiortc's codec works in stereo at 48 kHz. Here both directions are
+mono at the leg's own rate, so that nothing has to be resampled. Calls give the interpreter back while they work.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class OpusEncoder:
         """`sample_rate`: 8000, 16000 or 48000; `bitrate` in bits per second. Raises `OpusMissing`."""
         self._lib = _library()
         error = ctypes.c_int()
-        self._encoder = self._lib.opus_encoder_create(
-            sample_rate, 1, _APPLICATION_VOIP, ctypes.byref(error)
-        )
+        self._encoder = self._lib.opus_encoder_create(sample_rate, 1, _APPLICATION_VOIP, ctypes.byref(error))
         if error.value:
             raise ValueError(f"sample_rate: {sample_rate} is none of Opus'")
         self._packet = ctypes.create_string_buffer(_LARGEST_PACKET)

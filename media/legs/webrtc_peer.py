@@ -106,9 +106,7 @@ class WebRtcPeer:
             self._restarting.cancel()
         await self._path.restart()
         self._restarting = self._loop.create_task(self._reconnect(remote, tuple(candidates)))
-        return write_fragment(
-            self.offer.lines[self.offer.audio].mid, self._path.login, self._path.candidates
-        )
+        return write_fragment(self.offer.lines[self.offer.audio].mid, self._path.login, self._path.candidates)
 
     @property
     def ufrag(self) -> str:

@@ -40,7 +40,9 @@ def read_rtp(data: bytes) -> RtpPacket | None:
     return RtpPacket(second & 127, second > 127, sequence, timestamp, ssrc, data[start:end])
 
 
-def write_rtp(payload_type: int, marker: bool, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> bytes:
+def write_rtp(
+    payload_type: int, marker: bool, sequence: int, timestamp: int, ssrc: int, payload: bytes
+) -> bytes:
     """The packet's octets; sequence and timestamp are taken modulo their widths."""
     second = payload_type | (128 if marker else 0)
     return _HEADER.pack(0x80, second, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload

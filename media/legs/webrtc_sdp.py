@@ -1,7 +1,7 @@
 """Offers read and answers written (RFC 8829, RFC 8866), and the fragments of trickle ICE (RFC 8840).
 
-Whoever can reach us may send anything here: sizes and counts are bounded before anything is parsed, and whatever
-the parser chokes on is the sender's mistake.
+Whoever can reach us may send anything here: sizes and counts are bounded before anything is parsed, and
+whatever the parser chokes on is the sender's mistake.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ MOST_CANDIDATES = 32
 """Remote addresses that are tried for one call, over its whole life."""
 _ICE_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _ICE_PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+_MIRRORED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly"}
+"""The answer's direction by the offer's."""
 _LINE = re.compile(r"[a-z]=")
 
 
@@ -76,6 +78,8 @@ class Offer:
     sctp_port: int = 5000
     max_message: int = 65536
     bundled: bool = True
+    direction: str = "sendrecv"
+    """Of the answer's audio."""
 
 
 def read_offer(text: str, codecs: Sequence[str]) -> Offer:
@@ -102,7 +106,7 @@ def _offer(described: SessionDescription, codecs: Sequence[str]) -> Offer:
     if audio is None:
         raise NothingInCommon("the offer has no audio over UDP/TLS/RTP/SAVPF")
     chosen = media[audio]
-    if chosen.direction not in (None, "sendrecv", "sendonly", "recvonly"):
+    if chosen.direction not in (None, *_MIRRORED):
         raise NothingInCommon("the offer's audio is inactive; offer sendrecv")
     if not chosen.rtcp_mux:
         raise NothingInCommon("the audio must have a=rtcp-mux (RFC 8834)")
@@ -113,7 +117,7 @@ def _offer(described: SessionDescription, codecs: Sequence[str]) -> Offer:
     login = _login(chosen.ice.usernameFragment or "", chosen.ice.password or "")
     codec, payload_type = _codec(chosen, codecs)
     data = next((i for i, m in enumerate(media) if m.kind == "application" and "SCTP" in m.profile), None)
-    group = next((g.items for g in described.group if g.semantic == "BUNDLE"), [])
+    group: list[int | str] = next((g.items for g in described.group if g.semantic == "BUNDLE"), [])
     if data is not None and media[data].rtp.muxId not in group:
         data = None
     caps = media[data].sctpCapabilities if data is not None else None
@@ -124,17 +128,14 @@ def _offer(described: SessionDescription, codecs: Sequence[str]) -> Offer:
         ended=chosen.ice_candidates_complete,
         codec=codec,
         payload_type=payload_type,
-        events={
-            c.payloadType: c.clockRate for c in chosen.rtp.codecs if _named(c) == "telephone-event"
-        },
-        lines=tuple(
-            Line(m.kind, m.rtp.muxId, m.profile, " ".join(map(str, m.fmt[:32]))) for m in media
-        ),
+        events={c.payloadType: c.clockRate for c in chosen.rtp.codecs if _named(c) == "telephone-event"},
+        lines=tuple(Line(m.kind, m.rtp.muxId, m.profile, " ".join(map(str, m.fmt[:32]))) for m in media),
         audio=audio,
         data=data,
         sctp_port=(media[data].sctp_port or 5000) if data is not None else 5000,
         max_message=caps.maxMessageSize if caps is not None else 65536,
         bundled=bool(group),
+        direction=_MIRRORED[chosen.direction or "sendrecv"],
     )
 
 
@@ -181,8 +182,8 @@ def _aioice(candidate: object) -> Candidate:
 def usable(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """Those that a check may be sent to, at most `MOST_CANDIDATES`.
 
-    UDP only, literal unicast addresses only: a name (mDNS, as browsers give theirs) is never looked up, because
-    the browser's own checks reach us and tell us where it is, and a name is a way to have us ask around.
+    UDP only, literal unicast addresses only: a name (mDNS, as browsers give theirs) is never looked up,
+    because the browser's own checks reach us and tell where it is, and a name is a way to have us ask around.
     """
     found: dict[tuple[str, int], Candidate] = {}
     for candidate in candidates:
@@ -249,13 +250,13 @@ def _audio(offer: Offer, ours: OurSide, line: Line) -> list[str]:
         f"m=audio 9 {line.protocol} {' '.join(map(str, [number, *events]))}",
         "c=IN IP4 0.0.0.0",
         "a=rtcp:9 IN IP4 0.0.0.0",
-        "a=sendrecv",
+        f"a={offer.direction}",
         "a=rtcp-mux",
         "a=msid:offhook audio",
         f"a=rtpmap:{number} {codec.name}/{codec.clock}{channels}",
     ]
     if codec.name == "opus":
-        # RFC 7587 section 6.1; what they send shall be as wide as what we use, in mono, mended and with pauses.
+        # RFC 7587 section 6.1: what comes shall be mono, no wider than what we use, mendable, with pauses.
         lines.append(
             f"a=fmtp:{number} minptime=10;useinbandfec=1;usedtx=1;stereo=0;sprop-stereo=0;"
             f"maxplaybackrate={codec.sample_rate};sprop-maxcapturerate={codec.sample_rate}"

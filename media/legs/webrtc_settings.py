@@ -13,8 +13,8 @@ CODECS = ("opus", "PCMU", "PCMA")
 class TurnRelay:
     """A TURN server that our own side allocates an address at (RFC 8656), with credentials that last."""
 
-    url: str
-    """`turn:host[:port][?transport=udp|tcp]` or `turns:host[:port]`."""
+    url: str = ""
+    """`turn:host[:port][?transport=udp|tcp]` or `turns:host[:port]`; "" for none."""
     user: str = ""
     password: str = field(default="", repr=False)
 
@@ -23,8 +23,9 @@ class TurnRelay:
 class WebRtcSettings:
     """Browsers' audio, and how long we wait for it."""
 
-    hosts: tuple[str, ...] = ("127.0.0.1",)
-    """Addresses that media sockets are bound to, one UDP port each per call; `*`: all of this machine's."""
+    hosts: tuple[str, ...] = ()
+    """Addresses that media sockets are bound to, one UDP port each per call; `*`: all of this machine's; none:
+    as `api.host`, so that what only loopback can reach stays on loopback."""
     first_port: int = 0
     """First UDP port of media, 0: any that the system gives."""
     last_port: int = 0
@@ -33,8 +34,8 @@ class WebRtcSettings:
     """Address that browsers see in place of ours, where a one-to-one NAT stands before us; "" for none."""
     stun: str = ""
     """`stun:host[:port]` that tells us our public address; "" for none."""
-    relay: TurnRelay | None = None
-    """TURN server that our side uses too; None: only browsers use one, if at all."""
+    relay: TurnRelay = field(default_factory=TurnRelay)
+    """TURN server that our side uses too, where even it cannot be reached from outside."""
     codecs: tuple[str, ...] = CODECS
     """Codecs taken, in our order of preference."""
     bitrate: int = 32_000
@@ -58,8 +59,6 @@ class WebRtcSettings:
     """Seconds told to whoever found no place."""
 
     def __post_init__(self) -> None:
-        if not self.hosts:
-            raise ValueError("hosts: name at least one address, or `*`")
         for host in self.hosts:
             if host != "*":
                 ipaddress.ip_address(host)

@@ -1,7 +1,7 @@
-"""The thread on which all browsers live: its own event loop, one clock, and a bounded way to the calls' loop.
+"""The thread on which all browsers live: an event loop, one clock, a bounded way to the calls' loop.
 
-Encoding, decoding, encryption and the handshakes of many calls would hold up the loop that decides about them;
-here they only compete for the interpreter, which libopus and OpenSSL give back while they work.
+Encoding, decoding, encryption and the handshakes of many calls would hold up the loop that decides about
+them; here they only compete for the interpreter, which libopus and OpenSSL give back while they work.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class WebRtcThread:
         self.post(self._close_one, number, told)
 
     def stats_of(self, number: int) -> dict[str, int | float | str]:
-        """A peer's counters, read from outside its thread: each is a whole number, together they may be torn."""
+        """A peer's counters, read from outside its thread: each is whole, together they may be torn."""
         peer = self._peers.get(number)
         return peer.stats() if peer is not None else {}
 

@@ -1,0 +1,40 @@
+"""What the signalling needs of the rest, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.api.core.door import Door, Rates
+from gateway.api.webrtc.channel import PageChannels
+from gateway.api.webrtc.tokens import CallTokens
+from gateway.webrtc_settings import WebRtcSection
+from media.legs.base import Parties
+from media.legs.webrtc import WebRtcLeg
+
+
+class WebCalls(Protocol):
+    """Where legs are made of offers."""
+
+    async def offer(self, sdp: str, parties: Parties) -> WebRtcLeg:
+        """A leg that somebody looks at already."""
+
+    def leg(self, leg_id: str) -> WebRtcLeg | None:
+        """A running call's leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebRtcParts:
+    """Of the signalling."""
+
+    settings: WebRtcSection
+    calls: WebCalls
+    tokens: CallTokens
+    channels: PageChannels
+    door: Door
+    """Who may make tokens, and whether calls need one."""
+    rates: Rates
+    """Of addresses."""
+    wall: Callable[[], float]
+    """Seconds since 1970."""
