@@ -1,7 +1,7 @@
 """A browser's half of a call, by aiortc: an independent WebRTC client for tests and benchmarks.
 
-It speaks WHIP (RFC 9725) as a page would, sends a track in real time, and keeps what it hears. Its jitter buffer
-is the library's own, so what it hears comes some 80 ms later than it could.
+It speaks WHIP (RFC 9725) as a page would, sends a track in real time, and keeps what it hears. Its jitter
+buffer is the library's own, so what it hears comes some 80 ms later than it could.
 """
 
 from __future__ import annotations
@@ -120,7 +120,12 @@ class Browser:
         return change(str(self.peer.localDescription.sdp))
 
     async def call(
-        self, address: str = "/v1/webrtc/calls", *, to: str = "", token: str = "", headers: dict[str, str] | None = None
+        self,
+        address: str = "/v1/webrtc/calls",
+        *,
+        to: str = "",
+        token: str = "",
+        headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Call, by WHIP; returns the server's answer. Raises `WhipRefused`."""
         told = {"Content-Type": "application/sdp", **(headers or {})}
@@ -138,7 +143,7 @@ class Browser:
     async def connected(self, seconds: float = 10.0) -> None:
         """Wait until sound flows. Raises `TimeoutError`."""
         async with asyncio.timeout(seconds):
-            while self.peer.connectionState != "connected":
+            while self.peer.connectionState != "connected":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def told(self, kind: str, seconds: float = 10.0, **fields: object) -> dict[str, Any]:

@@ -31,6 +31,9 @@ from gateway.api.core.voice_bench import VoiceBench
 from gateway.api.parts import ApiParts, RecordFiles
 from gateway.api.server import ApiServer
 from gateway.api.settings import is_loopback
+from gateway.api.webrtc.channel import PageChannels
+from gateway.api.webrtc.parts import WebRtcParts
+from gateway.api.webrtc.tokens import CallTokens
 from gateway.audio.files import AudioFiles
 from gateway.audio.outbound import Outbound
 from gateway.audio.settings import FetchSettings
@@ -76,6 +79,7 @@ from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
 from media.legs.sip_settings import OFF, SipTransport
+from media.legs.webrtc_endpoint import WebRtcEndpoint
 from media.recorder import TapeDisk
 from media.vad import open_detector
 
@@ -128,11 +132,13 @@ class Offhook:
         self.tapes = TapeDisk()
         self._closing.push_async_callback(asyncio.to_thread, self.tapes.close)
         self._open_events()
+        self.pages = PageChannels(loop.time)
         self.reception = Reception(self._desk())
         self._closing.push_async_callback(self.reception.aclose)
         self.sip = SipEndpoint(config.sip_endpoint(), self.reception.take, open_detector(config.vad), loop)
         self.dialer = self._open_dialer()
         await self._start_sip()
+        await self._start_web()
         await self._start_api()
         self._watch()
         self.prompter.prepare(self.dialplan.plan)
@@ -140,6 +146,8 @@ class Offhook:
     async def drain(self) -> None:
         """Take no new calls and let the running ones finish, for as long as the configuration grants."""
         self.sip.drain()
+        if self.web is not None:
+            self.web.drain()
         self.speech.door.draining = True
         cut = await self.calls.drain(self.config.node.drain_seconds)
         log.info("drained", cut=cut)
@@ -248,6 +256,7 @@ class Offhook:
                 usage,
                 self.feed,
                 self._sessions(),
+                self.pages,
                 *self._observers,
             ),
             metrics=self.metrics.calls,
@@ -314,10 +323,42 @@ class Offhook:
             started=asyncio.get_running_loop().time(),
             door=self.speech.door,
             speech=self.speech if config.api.speech else None,
+            web=self._web_parts(),
         )
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)
         await self.api.start()
         self._closing.push_async_callback(self.api.aclose)
+
+    async def _start_web(self) -> None:
+        """Calls from web pages, where they are wanted."""
+        config = self.config
+        self.web: WebRtcEndpoint | None = None
+        if not config.webrtc.enabled:
+            return
+        loop = asyncio.get_running_loop()
+        voice = open_detector(config.vad)
+        self.web = WebRtcEndpoint(config.webrtc_endpoint(), self.reception.take, voice, loop)
+        await self.web.start()
+        self._closing.push_async_callback(self.web.aclose)
+        self.metrics.watch_gauges("webrtc", "Calls from web pages", self.web.stats)
+        self.metrics.watch_counters("webrtc_refusals", "Offers turned away", self._web_refusals)
+
+    def _web_refusals(self) -> dict[str, int]:
+        return dict(self.web.refusals) if self.web is not None else {}
+
+    def _web_parts(self) -> WebRtcParts | None:
+        if self.web is None:
+            return None
+        section, wall = self.config.webrtc, lambda: _wall().timestamp()
+        return WebRtcParts(
+            settings=section,
+            calls=self.web,
+            tokens=CallTokens(section.token_secret.reveal(), wall),
+            channels=self.pages,
+            door=self.speech.door,
+            rates=MemoryLimits(asyncio.get_running_loop().time),
+            wall=wall,
+        )
 
     async def _check_certificate(self) -> None:
         """PJSIP starts without a certificate that it cannot read, and then refuses every TLS peer."""

@@ -28,7 +28,7 @@ SPEECH_FIELDS = frozenset(
 
 _SECRET_FIELD = re.compile(r"password|secret|token(?!s)|api_?key|authorization|credential", re.IGNORECASE)
 _CLOSE_SECONDS = 2.0
-_TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn", "asyncio")
+_TALKATIVE = ("aioice", "aiortc", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn", "asyncio")
 """Libraries whose own lines below warning are left out: some of them print requests, and so speech."""
 
 

@@ -19,6 +19,7 @@ from gateway.api.parts import ApiParts
 from gateway.api.settings import ApiSettings
 from gateway.api.smallest import health
 from gateway.api.smallest.routes import add_routes as add_smallest
+from gateway.api.webrtc.routes import add_routes as add_webrtc
 from gateway.errors import CallUnknown, GatewayError, verdict
 from gateway.keys.key import Scope
 
@@ -40,6 +41,8 @@ def create_api(parts: ApiParts, settings: ApiSettings) -> FastAPI:
         add_deepgram(api, parts.speech)
         add_openai(api, parts.speech)
         add_jobs(api, parts.speech)
+    if parts.web is not None:
+        add_webrtc(api, parts.web)
     return api
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from gateway.api.core.door import Door
 from gateway.api.core.readiness import Readiness
 from gateway.api.core.speech_parts import SpeechParts
+from gateway.api.webrtc.parts import WebRtcParts
 
 CallView: TypeAlias = Mapping[str, Any]
 """A call as the API tells it; holds at least `call_id`."""
@@ -61,3 +62,5 @@ class ApiParts:
     """Who may see the calls; None: whoever reaches the port."""
     speech: SpeechParts | None = None
     """Of the speech APIs; None: this port has none."""
+    web: WebRtcParts | None = None
+    """Of calls from web pages; None: there are none."""

@@ -12,7 +12,7 @@ from engines.router import RouterSettings
 from engines.worker_settings import AsrWorkerSettings, TtsWorkerSettings
 from gateway.agents.echo import EchoSettings
 from gateway.agents.registry import AgentSettings
-from gateway.api.settings import ApiSettings
+from gateway.api.settings import ApiSettings, is_loopback
 from gateway.audio.settings import AudioSettings
 from gateway.batch.settings import BatchSettings
 from gateway.calls.registry import RegistrySettings
@@ -26,7 +26,9 @@ from gateway.logs import LogSettings
 from gateway.stall_probe import StallSettings
 from gateway.store.settings import RedisSettings
 from gateway.twiml.settings import TwimlSettings
+from gateway.webrtc_settings import WebRtcSection
 from media.legs.sip_settings import SipSettings
+from media.legs.webrtc_settings import WebRtcSettings
 from media.vad import VadSettings
 
 SPARE_PLACES = 32
@@ -70,6 +72,8 @@ class Config:
     """This process: its name, its shutdown, its folder of records."""
     sip: SipSettings = field(default_factory=SipSettings)
     """SIP and RTP: addresses, codecs, limits, trunks."""
+    webrtc: WebRtcSection = field(default_factory=WebRtcSection)
+    """Calls from web pages: who may, ICE servers, sockets."""
     vad: VadSettings = field(default_factory=VadSettings)
     """How voice is told from everything else on the line."""
     asr: AsrSection = field(default_factory=AsrSection)
@@ -130,6 +134,17 @@ class Config:
                 "raise it, or lower limits.max_calls"
             )
 
+    def webrtc_endpoint(self) -> WebRtcSettings:
+        """The WebRTC side's settings: its room taken from `limits`, its addresses from `api` unless set."""
+        limits, media = self.limits, self.webrtc.media
+        hosts = media.hosts or (("127.0.0.1",) if is_loopback(self.api.host) else _bound(self.api.host))
+        return replace(
+            media,
+            hosts=hosts,
+            max_calls=limits.max_calls + SPARE_PLACES,
+            retry_after_s=max(1, limits.retry_after),
+        )
+
     def sip_endpoint(self) -> SipSettings:
         """The SIP side's settings with its room taken from `limits`.
 
@@ -139,3 +154,8 @@ class Config:
         return replace(
             self.sip, max_calls=limits.max_calls + SPARE_PLACES, retry_after_s=max(1, limits.retry_after)
         )
+
+
+def _bound(host: str) -> tuple[str, ...]:
+    """All addresses of this machine where the API listens on all of them."""
+    return ("*",) if host in ("0.0.0.0", "::") else (host,)

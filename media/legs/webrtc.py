@@ -107,7 +107,7 @@ class WebRtcLeg:
         self._reason: EndReason | None = None
         self._detail = ""
         self._stats: dict[str, int | float | str] = {}
-        self._answered = self._connected = self._held = False
+        self._answered = self._connected = self._held = self._muted = False
         self._up: asyncio.Future[None] = self._loop.create_future()
         self.decided: asyncio.Future[Taken | Refused] = self._loop.create_future()
         """What the browser's request shall be answered."""
@@ -182,7 +182,7 @@ class WebRtcLeg:
             raise LegError("keys can only be sent on a call that is up")
         if not digits or not all(is_digit(digit) for digit in digits):
             raise LegError("keys are 0-9, *, # and A-D")
-        self.send_text(CHANNEL, json.dumps({"type": "digits", "from": "agent", "digits": digits}))
+        self.send_text(CHANNEL, json.dumps({"type": "digits", "who": "agent", "digits": digits}))
 
     async def hold(self, on: bool) -> None:
         """The page is told, and nobody hears it; what it plays to the person is its own affair."""
@@ -253,11 +253,19 @@ class WebRtcLeg:
         self.ice_tag = secrets.token_hex(8)
         return told
 
+    def mute(self, on: bool) -> None:
+        """Let nobody on our side hear the browser, or hear it again."""
+        self._muted = on
+
+    def hang_up_by_page(self, reason: EndReason) -> None:
+        """The page ends the call, by whichever way it says so. Idempotent."""
+        self._begin_hangup(reason, 0, "")
+
     # --- from the endpoint, on the loop's thread
 
     def frame(self, frame: AudioFrame, voice: Voice) -> None:
         """A frame of the browser's audio."""
-        if self._held:
+        if self._held or self._muted:
             frame, voice = replace(frame, pcm=np.zeros_like(frame.pcm), dtx=True), Voice(False, 0.0)
         self._inbox.hear(frame, voice)
 

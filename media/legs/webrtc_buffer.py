@@ -2,8 +2,8 @@
 
 Each packet's transit is the difference between its arrival and its timestamp. The buffer plays so long after
 the timestamps as nearly all of the last packets needed, and no longer: it grows by playing on late when a
-packet came too late, and shrinks by letting its user hasten. What a sender leaves out (DTX) is where it finds its
-delay again without anybody hearing it. Time is an argument.
+packet came too late, and shrinks by letting its user hasten. What a sender leaves out (DTX) is where it finds
+its delay again without anybody hearing it. Time is an argument.
 """
 
 from __future__ import annotations
@@ -155,6 +155,10 @@ class ReceiveBuffer:
                 return self._play(number, now) if now >= due - 1e-6 else self._quiet()
             missing = -(-hole // self._unit) - self._owed
             if missing > 0:
+                if now < self._now_due() + self._wanted - self._unit / self._clock / 2:
+                    return (
+                        Quiet()
+                    )  # it may still come: packets need longer of late, so play later from here on
                 self._owed += 1
                 self._filled += 1
                 self.counts.lost += 1
@@ -170,6 +174,10 @@ class ReceiveBuffer:
         if self._next is not None:
             self._owed += 1
         return Quiet()
+
+    def _now_due(self) -> float:
+        """The moment, on the sender's clock, of what comes next after what was made up."""
+        return (self._due_time + self._owed * self._unit) / self._clock
 
     def _hole(self, head: _Waiting) -> int | None:
         """Ticks between what was played last and this packet; None before the beginning."""

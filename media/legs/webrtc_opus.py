@@ -2,7 +2,7 @@
 
 PyAV brings the library along, but its decoder conceals nothing and reads no redundancy (it always calls
 `opus_decode` with `decode_fec` 0), and aiortc's codec works in stereo at 48 kHz. Here both directions are
-mono at the leg's own rate, so that nothing has to be resampled. Calls give the interpreter back while they work.
+mono at the leg's own rate, so that nothing has to be resampled. Calls give the interpreter back meanwhile.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ class WebRtcSettings:
     """Browsers' audio, and how long we wait for it."""
 
     hosts: tuple[str, ...] = ()
-    """Addresses that media sockets are bound to, one UDP port each per call; `*`: all of this machine's; none:
-    as `api.host`, so that what only loopback can reach stays on loopback."""
+    """Addresses that media sockets are bound to, one UDP port each per call; `*`: all of this machine's;
+    none: as `api.host`, so that what only loopback can reach stays on loopback."""
     first_port: int = 0
     """First UDP port of media, 0: any that the system gives."""
     last_port: int = 0

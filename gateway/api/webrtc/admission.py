@@ -94,6 +94,7 @@ async def _began(parts: WebRtcParts, sdp: str, parties: Parties) -> tuple[WebRtc
         case Taken(answer):
             return leg, answer
         case Refused(code, retry_after, reason):
+            parts.channels.remove(leg.leg_id)
             if code in (480, 486, 500, 503) or retry_after:
                 raise TooManyCalls(reason or "no place for another call", retry_after=retry_after or 5)
             raise CallRefused(reason or "the call was refused", sip_code=code)

@@ -1,7 +1,7 @@
 """The data channel `offhook`: what a page is told while it calls, and what it may say beside its voice.
 
-JSON texts, each with a `type`; README.md lists them. A page that does not know a type passes over it, and so do
-we: the version changes only when a type changes its meaning.
+JSON texts, each with a `type`; README.md lists them. A page that does not know a type passes over it, and so
+do we: the version changes only when a type changes its meaning.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from gateway.calls.call_events import CallEvent, HoldChanged, KeyPressed, TransferChanged
+from gateway.calls.record import CallRecord
 from gateway.calls.timings import BargeInTimings, TurnTimings
 from gateway.calls.turn_events import Phase
 from gateway.observers import SilentObserver
@@ -33,16 +34,14 @@ _MOST_DIGITS = 32
 class PageChannel:
     """One call's channel: `TextListener` of its leg."""
 
-    def __init__(self, leg: WebRtcLeg, ended: Callable[[EndReason], None]) -> None:
-        """`ended` ends the call when the page says so."""
+    def __init__(self, leg: WebRtcLeg) -> None:
         self._leg = leg
-        self._ended = ended
         self._open = False
         self._early: deque[str] = deque(maxlen=_MOST_EARLY)
 
-    def tell(self, kind: str, **fields: object) -> None:
+    def tell(self, type_: str, **fields: object) -> None:
         """Tell the page something."""
-        text = json.dumps({"type": kind, **fields}, separators=(",", ":"))
+        text = json.dumps({"type": type_, **fields}, separators=(",", ":"))
         if self._open:
             self._leg.send_text(CHANNEL, text)
         else:
@@ -78,7 +77,7 @@ class PageChannel:
             case "mute":
                 self._leg.mute(message.get("on") is True)
             case "hangup":
-                self._ended(EndReason.CALLER_HUNG_UP)
+                self._leg.hang_up_by_page(EndReason.CALLER_HUNG_UP)
             case "ping":
                 self.tell("pong", id=message.get("id") if isinstance(message.get("id"), int | str) else None)
 
@@ -93,11 +92,7 @@ class PageChannels(SilentObserver):
 
     def add(self, leg: WebRtcLeg) -> None:
         """A page calls."""
-
-        def ended(reason: EndReason) -> None:
-            self._hang_up(leg, reason)
-
-        channel = PageChannel(leg, ended)
+        channel = PageChannel(leg)
         leg.texts = channel
         self._channels[leg.leg_id] = (channel, self._now())
 
@@ -128,16 +123,16 @@ class PageChannels(SilentObserver):
     def happened(self, call_id: str, event: CallEvent) -> None:
         match event:
             case KeyPressed(digit=digit):
-                self._tell(call_id, "digits", **{"from": "caller"}, digits=digit)
+                self._tell(call_id, "digits", who="caller", digits=digit)
             case HoldChanged(on=on, by_us=by_us):
                 self._tell(call_id, "hold", on=on, by_us=by_us)
             case TransferChanged(kind=kind, state=state):
                 self._tell(call_id, "transfer", kind=kind, state=state)
 
-    def _tell(self, call_id: str, kind: str, **fields: object) -> None:
+    def ended(self, record: CallRecord) -> None:
+        self.remove(record.call_id)
+
+    def _tell(self, call_id: str, type_: str, **fields: object) -> None:
         if found := self._channels.get(call_id):
             channel, began = found
-            channel.tell(kind, at_ms=round((self._now() - began) * 1000), **fields)
-
-    def _hang_up(self, leg: WebRtcLeg, reason: EndReason) -> None:
-        leg.hang_up_by_page(reason)
+            channel.tell(type_, at_ms=round((self._now() - began) * 1000), **fields)

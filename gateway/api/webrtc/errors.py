@@ -1,4 +1,4 @@
-"""Errors of the signalling, and their shape: a problem document (RFC 9457), as RFC 9725 section 4.5 wishes."""
+"""Errors of the signalling, and their shape: a problem document (RFC 9457), RFC 9725 section 4.5."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 
 from gateway.api.told import message_of
 from gateway.errors import AdmissionRefused, GatewayError, KeyRefused, LimitReached, RequestUnfit, verdict
+from media.legs.base import LegError
 
 
 class NoCommonCodec(RequestUnfit):
@@ -50,6 +51,8 @@ def answer(error: Exception, headers: dict[str, str]) -> Response:
     status = next((code for cls, code in _STATUS if isinstance(error, cls)), verdict(error).http_status)
     if isinstance(error, CallRefused):
         status = _REFUSED.get(error.sip_code, 409)
+    if isinstance(error, LegError):
+        status = {481: 404, 400: 400, 503: 503}.get(error.sip_code, status)
     if isinstance(error, AdmissionRefused | LimitReached):
         headers = {**headers, "Retry-After": str(error.retry_after)}
     if isinstance(error, KeyRefused):

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.api.core.door import Door, Rates
+from gateway.api.core.door import Door
 from gateway.api.webrtc.channel import PageChannels
 from gateway.api.webrtc.tokens import CallTokens
+from gateway.keys.limits import KeyLimits
 from gateway.webrtc_settings import WebRtcSection
 from media.legs.base import Parties
 from media.legs.webrtc import WebRtcLeg
@@ -34,7 +35,7 @@ class WebRtcParts:
     channels: PageChannels
     door: Door
     """Who may make tokens, and whether calls need one."""
-    rates: Rates
+    rates: KeyLimits
     """Of addresses."""
     wall: Callable[[], float]
     """Seconds since 1970."""

@@ -53,7 +53,7 @@ def add(router: APIRouter, parts: WebRtcParts) -> None:
         for field, value in body.items():
             if field not in _FIELDS:
                 raise RequestUnfit(f"unknown; the fields are {', '.join(_FIELDS)}", field=field)
-            if not isinstance(value, _FIELDS[field]) or isinstance(value, bool):  # type: ignore[arg-type]
+            if not isinstance(value, _FIELDS[field]) or isinstance(value, bool):
                 raise RequestUnfit("is of a wrong type", field=field)
         grant = Grant(
             str(body.get("to") or body.get("agent") or ""),

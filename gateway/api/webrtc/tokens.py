@@ -50,7 +50,9 @@ class CallTokens:
 
     def __init__(self, secret: str, wall: Callable[[], float]) -> None:
         """`secret` signs; "" makes one that dies with the process. `wall`: seconds since 1970."""
-        self._key = hashlib.sha256(b"offhook call token" + (secret or secrets.token_hex(32)).encode()).digest()
+        self._key = hashlib.sha256(
+            b"offhook call token" + (secret or secrets.token_hex(32)).encode()
+        ).digest()
         self._wall = wall
         self._used: OrderedDict[str, float] = OrderedDict()
 

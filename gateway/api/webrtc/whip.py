@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import structlog
 from fastapi import APIRouter, Request, Response
 
 from gateway.api.dialect import read_body
@@ -16,8 +15,6 @@ from gateway.errors import CallUnknown, RequestUnfit
 from media.legs.base import EndReason
 from media.legs.webrtc import WebRtcLeg
 from media.legs.webrtc_sdp import LARGEST, Fragment, SdpBroken, read_fragment
-
-log = structlog.get_logger(__name__)
 
 PATH = "/v1/webrtc/calls"
 _SDP = "application/sdp"
