@@ -11,7 +11,7 @@ from media.legs.webrtc_buffer import Lost, ReceiveBuffer, Sound
 from media.legs.webrtc_codecs import Codec
 from media.legs.webrtc_settings import WebRtcSettings
 
-_HASTEN_FROM_MS = FRAME_MS + 5.0
+_HASTEN_FROM_MS = FRAME_MS + 1.0
 """Delay beyond what is needed from which a frame may be left out."""
 _HASTEN_MUCH_MS = 60.0
 """From here on it is left out even of speech."""

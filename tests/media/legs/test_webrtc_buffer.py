@@ -44,7 +44,7 @@ def play(
         begun = begun or buffer.ready(at)
         if begun:
             pull(out, at)
-            if hasten and buffer.excess_ms > 25:
+            if hasten and buffer.excess_ms > 21:
                 pull(out, at)
         at += FRAME if begun else FRAME / 4
     return out
