@@ -16,7 +16,9 @@ class TurnRelay:
     url: str = ""
     """`turn:host[:port][?transport=udp|tcp]` or `turns:host[:port]`; "" for none."""
     user: str = ""
+    """Our user name there."""
     password: str = field(default="", repr=False)
+    """Password of `user`."""
 
 
 @dataclass(frozen=True, slots=True)
