@@ -1,0 +1,100 @@
+"""Status callbacks of whole calls: ringing, answered, completed, as somebody asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.calls.call_events import CallEvent, Ringing
+from gateway.calls.record import CallRecord
+from gateway.calls.timings import BargeInTimings, TurnTimings
+from gateway.calls.turn_events import Phase
+from gateway.twiml.client import Ask
+from gateway.twiml.form import CallFields, CallStatus, finished, progress
+from gateway.twiml.status import StatusLine
+from gateway.twiml.verbs import Callback
+from media.legs.base import EndReason
+
+_ENDS: dict[EndReason, CallStatus] = {
+    EndReason.NOT_ANSWERED: CallStatus.NO_ANSWER,
+    EndReason.CANCELLED: CallStatus.CANCELED,
+    EndReason.REJECTED: CallStatus.BUSY,
+}
+_BUSY = frozenset({486, 600, 603})
+
+
+@dataclass(slots=True)
+class _Watched:
+    fields: CallFields
+    callback: Callback
+    line: StatusLine
+    sequence: int = 0
+    answered: bool = False
+
+
+class CallProgress:
+    """Tells of the calls that somebody asked about. Serves `SessionObserver`."""
+
+    def __init__(self, wall: Callable[[], datetime]) -> None:
+        self._wall = wall
+        self._watched: dict[str, _Watched] = {}
+
+    def watch(
+        self, call_id: str, fields: CallFields, callback: Callback, line: StatusLine, *, answered: bool
+    ) -> None:
+        """Tell how this call goes on. `answered`: it was answered before."""
+        watched = self._watched[call_id] = _Watched(fields, callback, line)
+        if answered:
+            watched.answered = True
+        elif fields.direction == "inbound":
+            self._tell(watched, "ringing", CallStatus.RINGING)
+        else:
+            self._tell(watched, "initiated", CallStatus.INITIATED)
+
+    def answered(self, call_id: str, codec: str, sample_rate: int) -> None:
+        """Audio flows both ways."""
+        if (watched := self._watched.get(call_id)) is not None and not watched.answered:
+            watched.answered = True
+            self._tell(watched, "answered", CallStatus.IN_PROGRESS)
+
+    def happened(self, call_id: str, event: CallEvent) -> None:
+        """The far end of a call of ours rings."""
+        watched = self._watched.get(call_id)
+        if watched is not None and isinstance(event, Ringing) and watched.fields.direction != "inbound":
+            self._tell(watched, "ringing", CallStatus.RINGING)
+
+    def ended(self, record: CallRecord) -> None:
+        """The call is over."""
+        if (watched := self._watched.pop(record.call_id, None)) is None:
+            return
+        status = CallStatus.COMPLETED
+        if not watched.answered:
+            status = _ENDS.get(record.end_reason, CallStatus.FAILED)
+            if status is CallStatus.NO_ANSWER and record.sip_code in _BUSY:
+                status = CallStatus.BUSY
+        self._tell(watched, "completed", status, record)
+
+    def _tell(
+        self, watched: _Watched, event: str, status: CallStatus, record: CallRecord | None = None
+    ) -> None:
+        if event not in watched.callback.events:
+            return
+        extra = progress(watched.sequence, self._wall())
+        watched.sequence += 1
+        if record is not None:
+            extra += finished(record.duration, record.sip_code)
+        form = watched.fields.form(status, extra)
+        watched.line.tell(Ask(watched.callback.url, watched.callback.method, form))
+
+    # What else is told of a call is not for a status callback.
+
+    def phase(self, call_id: str, phase: Phase, at: float) -> None: ...
+
+    def words(self, call_id: str, text: str, *, is_final: bool) -> None: ...
+
+    def saying(self, call_id: str, reply: int, sentence: str) -> None: ...
+
+    def barged_in(self, call_id: str, timings: BargeInTimings) -> None: ...
+
+    def timed(self, call_id: str, timings: TurnTimings) -> None: ...
