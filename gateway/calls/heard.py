@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import mean
 
 from engines.base import Word
+from gateway.calls.alignment import USUAL_PACE, Loudness, pace_of, words_before
+from media.frame import Pcm
 
 
 @dataclass(slots=True)
@@ -19,6 +22,8 @@ class _Spoken:
     finished: bool = False
     """The voice spoke it to its end."""
     words: list[Word] = field(default_factory=list)
+    sound: Loudness = field(default_factory=lambda: Loudness(8000))
+    """Kept of a voice that does not time its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class HeardTracker:
         self._first = first_index
         self._spoken: list[_Spoken] = []
         self._written = 0
+        self._paces: list[float] = []
+        """Of the sentences that the voice spoke to their end."""
 
     @property
     def written(self) -> int:
@@ -48,20 +55,26 @@ class HeardTracker:
 
     def begin(self, text: str, index: int | None) -> None:
         """The samples that follow speak this sentence."""
-        self._spoken.append(_Spoken(text, index, self._written))
+        self._spoken.append(_Spoken(text, index, self._written, sound=Loudness(self._rate)))
 
     def words(self, words: tuple[Word, ...]) -> None:
         """Where the sentence's words lie, as far as the voice knows it."""
         self._spoken[-1].words.extend(words)
 
-    def wrote(self, samples: int) -> None:
-        """So many more samples of the sentence were queued."""
-        self._spoken[-1].samples += samples
-        self._written += samples
+    def wrote(self, pcm: Pcm) -> None:
+        """More samples of the sentence were queued."""
+        sentence = self._spoken[-1]
+        sentence.samples += len(pcm)
+        self._written += len(pcm)
+        if not sentence.words:
+            sentence.sound.add(pcm)
 
     def end(self) -> None:
         """The sentence was spoken to its end."""
-        self._spoken[-1].finished = True
+        sentence = self._spoken[-1]
+        sentence.finished = True
+        if sentence.sound.levels and not sentence.words:
+            self._paces.append(pace_of(sentence.text, sentence.sound))
 
     def at(self, position: int) -> Heard:
         """What was heard when so many samples had been sent."""
@@ -87,17 +100,8 @@ class HeardTracker:
             said = sum(round(word.end * self._rate) <= sent for word in sentence.words)
             share = len(written) * said // len(sentence.words)
             count = share if sentence.finished else min(said, share, len(written))
-        else:  # the sound is spread over the letters
-            letters = len(sentence.text) * sent / sentence.samples
-            count = _whole_words(written, letters)
+        else:
+            usual = mean(self._paces) if self._paces else USUAL_PACE
+            pace = 0.0 if sentence.finished else usual
+            count = words_before(sentence.text, sentence.sound, sent / self._rate, pace=pace)
         return " ".join(written[:count])
-
-
-def _whole_words(words: list[str], letters: float) -> int:
-    """How many words fit into so many letters, counting the spaces between them."""
-    end = -1
-    for count, word in enumerate(words):
-        end += len(word) + 1
-        if end > letters:
-            return count
-    return len(words)

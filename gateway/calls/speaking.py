@@ -253,7 +253,7 @@ class Speaker:
         rest: Pcm = chunk.pcm
         while len(rest):
             taken = self._playout.write(rest, reply.number)
-            reply.tracker.wrote(taken)
+            reply.tracker.wrote(rest[:taken])
             if taken and own and not reply.voiced:
                 reply.voiced = True
                 reply.stamps.queued = now()
