@@ -177,13 +177,14 @@ class LoopbackLeg:
 
     async def _follow(self, deadline: float, progress: TransferProgress) -> None:
         began = now()
-        for after, code in self._far_end.transfers:
+        for i, (after, code) in enumerate(self._far_end.transfers):
             if after > deadline:
                 break
             await asyncio.sleep(began + after - now())
             if self._closed:
                 return  # it agreed to go, and has gone
-            progress(code)
+            if i or code < 300:
+                progress(code)
             if code >= 300:
                 raise LegError(f"the transfer failed with {code}", sip_code=code)
             if code >= 200:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 import framebus
+import structlog
 
 from media.dtmf import is_digit
 from media.frame import AudioFrame, Voice
@@ -23,22 +24,42 @@ from media.legs.base import (
     LegHeld,
     LegListener,
     LegResumed,
+    LegRinging,
     Parties,
     PlayoutDrained,
     PlayoutMark,
     PlayoutStarted,
+    TransferAsked,
     TransferProgress,
 )
 from media.legs.inbox import Inbox
 from media.legs.sip_call import Header, SipCall
 from media.legs.sip_ends import CallEnd, EndedBy, Phase, end_reason, reason_header, refusal_code
-from media.legs.sip_facts import Accepted, Confirmed, Digit, Ended, Fact, MediaChanged
+from media.legs.sip_facts import (
+    Accepted,
+    Confirmed,
+    Digit,
+    Ended,
+    Fact,
+    MediaChanged,
+    OfferAnswered,
+    ReferAsked,
+    Ringing,
+)
+from media.legs.sip_hold import Hold
+from media.legs.sip_media import Media
 from media.legs.sip_playout import SipPlayout
+from media.legs.sip_referral import ReferAnswered, ReferNotified
+from media.legs.sip_referred import Referred
 from media.legs.sip_settings import SipSettings
+from media.legs.sip_transfer import Transfer
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 _EARLY_MEDIA_S = 2.0
+_TAKE_BACK_S = 5.0
+"""Longest wait for the far end to come back from hold after a transfer that failed."""
 _ANSWER_IN_ACK_S = 2.0
 """The SDP of an ACK comes with it; a moment for it to pass the threads."""
 
@@ -61,6 +82,12 @@ class SipDesk(Protocol):
     def post_to_call(self, key: int, command: Callable[[SipCall], None]) -> None:
         """The same without waiting."""
 
+    async def transfer_target(self, key: int, target: str) -> str:
+        """What a REFER on this call shall name for a number or URI. Raises `LegError`."""
+
+    async def replace_target(self, leg_id: str) -> str:
+        """Refer-To for another call of the endpoint (RFC 3891). Raises `LegError`."""
+
     def bus_stats(self, leg: int) -> dict[str, int]:
         """The frame bus's counters of a leg."""
 
@@ -80,13 +107,18 @@ class SipLeg:
         self._parties = parties
         self._playout = SipPlayout(bus, bus_leg)
         self._state = LegState.SETUP
-        self._media = _Media()
+        self._media = Media()
         self._reason: EndReason | None = None
         self._stats: dict[str, int | float | str] = {}
         self._inbox = Inbox()
+        self._transfer = Transfer()
+        self._referred = Referred(lambda do: desk.on_call(key, do), lambda do: desk.post_to_call(key, do))
+        self._hold = Hold(self._offer, owns_call_id=direction is Direction.OUTBOUND)
+        self._rang: Ringing | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
         self._up: asyncio.Future[None] = self._loop.create_future()
         self._flowing: asyncio.Future[None] = self._loop.create_future()
+        self._confirmed: asyncio.Future[None] = self._loop.create_future()
 
     # --- Leg ---
 
@@ -174,27 +206,54 @@ class SipLeg:
         await self._desk.on_call(self.key, lambda call: call.send_keys(digits, rtp=rtp, info=info))
 
     async def hold(self, on: bool) -> None:
-        """See `Leg.hold`."""
-        raise LegError("not built yet", sip_code=501)
+        """See `Leg.hold`; glare is waited out (RFC 3261 section 14.1)."""
+        await self._until_confirmed("put on hold")
+        await self._hold.set(on)
 
     async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
         """See `Leg.transfer`."""
-        raise LegError("not built yet", sip_code=501)
+        await self._until_confirmed("transferred")
+        uri = await self._desk.transfer_target(self.key, target)
+        await self._send_away(lambda call: call.refer(uri), deadline, progress)
 
     async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
         """See `Leg.transfer_to`."""
-        raise LegError("not built yet", sip_code=501)
+        await self._until_confirmed("transferred")
+        uri = await self._desk.replace_target(other.leg_id)
+        await self._send_away(lambda call: call.refer(uri), deadline, progress)
+
+    async def _send_away(
+        self, refer: Callable[[SipCall], None], deadline: float, progress: TransferProgress
+    ) -> None:
+        try:
+            await self._transfer.run(
+                lambda: self._desk.on_call(self.key, refer), deadline=deadline, progress=progress
+            )
+        except LegError:
+            await self._take_back()
+            raise
+
+    async def _take_back(self) -> None:
+        """After a failed transfer: hear and be heard again, whoever had put whom on hold."""
+        if self._state is not LegState.UP or not (self._hold.on or self._media.held):
+            return
+        try:
+            async with asyncio.timeout(_TAKE_BACK_S):
+                await (self._hold.set(False) if self._hold.on else self._hold.repeat())
+        except (LegError, TimeoutError) as error:
+            log.warning("the far end stays on hold", leg_id=self._leg_id, error=str(error))
 
     async def accept_transfer(self) -> None:
         """See `Leg.accept_transfer`."""
-        raise LegError("nobody asks to be transferred", sip_code=481)
+        await self._referred.accept()
 
     async def report_transfer(self, sip_code: int) -> None:
         """See `Leg.report_transfer`."""
-        raise LegError("nobody asks to be transferred", sip_code=481)
+        await self._referred.report(sip_code)
 
     async def refuse_transfer(self, sip_code: int = 603) -> None:
         """See `Leg.refuse_transfer`."""
+        await self._referred.refuse(sip_code)
 
     def patch(self, other: Leg) -> bool:
         """See `Leg.patch`."""
@@ -224,6 +283,11 @@ class SipLeg:
 
     # --- from the endpoint, on the loop's thread ---
 
+    def give_up_after(self, seconds: float) -> None:
+        """Cancel an outbound call that was not answered within so many seconds; 0 never does."""
+        if seconds and self._state is LegState.SETUP:
+            self._ack_timer = self._loop.call_later(seconds, self._begin_hangup, EndReason.NOT_ANSWERED)
+
     def bus_event(self, kind: int, reply: int, value: int, at: float) -> None:
         """A playout event of the frame bus."""
         if kind == framebus.STARTED:
@@ -245,17 +309,39 @@ class SipLeg:
             case Accepted():
                 self._accepted()
             case Confirmed():
+                _settle(self._confirmed)
                 self._stop_waiting()
                 self._await_media()
             case MediaChanged():
                 self._media_changed(fact)
             case Digit():
                 self._inbox.notice(DtmfReceived(fact.digit, fact.at))
+            case Ringing():
+                self._ringing(fact)
+            case OfferAnswered():
+                self._hold.answered(fact.sip_code)
+            case ReferAnswered():
+                self._transfer.answered(fact)
+            case ReferNotified():
+                self._transfer.notified(fact)
+            case ReferAsked():
+                self._referred.asked()
+                self._inbox.notice(TransferAsked(fact.target, self._loop.time(), fact.attended))
             case Ended():
                 self._close(fact)
 
+    async def _offer(self, hold: bool) -> None:
+        await self._desk.on_call(self.key, lambda call: call.offer(hold))
+
+    def _ringing(self, fact: Ringing) -> None:
+        """Tell the first provisional answer and each that says something new; others repeat it."""
+        if fact != self._rang and self._state is LegState.SETUP:
+            self._rang = fact
+            self._inbox.notice(LegRinging(self._loop.time(), fact.sip_code, fact.early_media))
+
     def _accepted(self) -> None:
         self._media.accepted = True
+        self._stop_waiting()
         if self._direction is Direction.INBOUND:
             wait = self._desk.settings.ack_timeout_s
             self._ack_timer = self._loop.call_later(wait, self._never_acknowledged)
@@ -301,9 +387,14 @@ class SipLeg:
     def _close(self, fact: Ended) -> None:
         phase = Phase.ANSWERED if self._media.accepted else Phase.SETUP
         reason = self._reason if fact.ended_by is EndedBy.US else None
+        if self._transfer.closed(by_far_end=fact.ended_by is EndedBy.FAR_END, code=fact.sip_code):
+            reason = EndReason.TRANSFERRED
+        self._hold.close()
+        self._referred.close()
         end = CallEnd(self._direction, phase, fact.ended_by, fact.sip_code)
         self._stats = {**fact.stats, **self._media.stats(), **self._desk.bus_stats(self.bus_leg)}
         self._state = LegState.CLOSED
+        _settle(self._confirmed)
         self._stop_waiting()
         self._playout.shut()
         for waited in (self._up, self._flowing):
@@ -314,33 +405,18 @@ class SipLeg:
                 waited.exception()
         self._inbox.notice(LegClosed(end_reason(end, reason), self._loop.time(), fact.sip_code, fact.detail))
 
+    async def _until_confirmed(self, what: str) -> None:
+        """Requests within the dialog wait for its ACK, which comes right after our answer."""
+        if self._state is LegState.UP and self._reason is None:
+            await asyncio.wait([self._confirmed], timeout=self._desk.settings.ack_timeout_s)
+        if self._state is not LegState.UP or self._reason is not None or not self._confirmed.done():
+            raise LegError(f"only a call that is up can be {what}", sip_code=481)
+
     def _need_setup(self, what: str) -> None:
         if self._direction is not Direction.INBOUND:
             raise LegError(f"cannot {what} an outbound call")
         if self._state is not LegState.SETUP or self._reason is not None:
             raise LegError(f"cannot {what}: the call is {self._state}", sip_code=481)
-
-
-class _Media:
-    """What is known of the leg's media."""
-
-    def __init__(self) -> None:
-        self.accepted = False
-        self.active = False
-        self.held = False
-        self.codec = ""
-        self.sample_rate = 0
-
-    def update(self, fact: MediaChanged) -> None:
-        """Take over what an offer and an answer agreed on; a pause keeps the last codec."""
-        self.active = self.active or fact.active
-        self.held = fact.held
-        self.codec = fact.codec or self.codec
-        self.sample_rate = fact.sample_rate or self.sample_rate
-
-    def stats(self) -> dict[str, int | float | str]:
-        """Codec and rate, as the call's record shows them."""
-        return {"codec": self.codec, "sample_rate": self.sample_rate}
 
 
 def _settle(future: asyncio.Future[None]) -> None:

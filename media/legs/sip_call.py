@@ -16,8 +16,21 @@ import pjsua2
 import structlog
 
 from media.legs import sip_messages as messages
+from media.legs import sip_referral as referral
+from media.legs.base import LegError
 from media.legs.sip_ends import EndedBy
-from media.legs.sip_facts import Accepted, Confirmed, Digit, Ended, Fact, MediaChanged
+from media.legs.sip_facts import (
+    Accepted,
+    Confirmed,
+    Digit,
+    Ended,
+    Fact,
+    MediaChanged,
+    OfferAnswered,
+    Ringing,
+)
+from media.legs.sip_referral import ReferAnswered, ReferNotified
+from media.legs.sip_settings import TrunkSettings
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +39,15 @@ S = TypeVar("S")
 Header = tuple[str, str]
 
 _TERMINATED = 487
-_RUNNING = (pjsua2.PJSUA_CALL_MEDIA_ACTIVE, pjsua2.PJSUA_CALL_MEDIA_REMOTE_HOLD)
+_RUNNING = (
+    pjsua2.PJSUA_CALL_MEDIA_ACTIVE,
+    pjsua2.PJSUA_CALL_MEDIA_LOCAL_HOLD,
+    pjsua2.PJSUA_CALL_MEDIA_REMOTE_HOLD,
+)
+_INVALID_OPERATION = 70_013
+"""PJ_EINVALIDOP, which the binding leaves out: an offer or its answer is under way already."""
+_REPORTS_S = 180
+"""How long reports of a transfer are promised for (RFC 3515 section 2.4.4)."""
 _DTMF_UPDATE = 1
 """PJMEDIA_STREAM_DTMF_IS_UPDATE, which the binding leaves out: a later packet of a key already reported."""
 
@@ -56,6 +77,15 @@ class CallKeeper(Protocol):
     def sdp_made(self, call: SipCall, port: int) -> None:
         """The local SDP names this RTP port."""
 
+    def send_request(self, call: SipCall, method: str, headers: list[Header], body: str = "") -> int:
+        """Send a request in the call's dialog whose failure is not the call's; returns its ticket.
+
+        A body is a sipfrag. Raises `LegError`.
+        """
+
+    def answer_refer(self, ticket: int, code: int) -> bool:
+        """The final answer to a REFER; False when its sender has given up."""
+
     def refuse(self, reason: str) -> None:
         """Count something that was turned away."""
 
@@ -72,12 +102,17 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
         self.bus_leg = -1
         self.rtp_port = 0
         self.codecs: tuple[str, ...] = ()
+        self.trunk: TrunkSettings | None = None
         self.admitted = False
         self.announced = False
         self.ours = False
         self._keeper = keeper
         self._accepted = False
         self._ended = False
+        self._offering = False
+        self._refer_sent = 0
+        self.refer_ticket: int | None = None
+        self._refer_cseq = 0
         self._detail = ""
         self._stream = 0
         self._stats: dict[str, int | float | str] = {}
@@ -85,14 +120,14 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
     def respond(self, code: int, headers: Iterable[Header] = (), phrase: str = "") -> None:
         """Answer the INVITE; a final refusal counts as our end of the call."""
         self.ours = self.ours or code >= 300
-        super().answer(_op(code, headers, phrase))
+        super().answer(request_op(code, headers, phrase))
 
     def end(self, code: int, headers: Iterable[Header] = ()) -> None:
         """BYE, CANCEL or a final response, by state."""
         self.ours = True
         if self._accepted:
             self.collect_stats()
-        super().hangup(_op(code, headers, ""))
+        super().hangup(request_op(code, headers))
 
     def send_keys(self, digits: str, *, rtp: bool, info: bool) -> None:
         """Send keys by RTP events, else by INFO. Raises `pjsua2.Error` when neither works."""
@@ -107,6 +142,68 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
         param.method = pjsua2.PJSUA_DTMF_METHOD_SIP_INFO
         param.digits = digits
         super().sendDtmf(param)
+
+    def offer(self, hold: bool) -> None:
+        """Offer to hold the far end, or to hear it again (RFC 3264 section 8.4); `OfferAnswered` follows.
+
+        Raises `LegError` with code 491 while another offer is under way, and `pjsua2.Error`.
+        """
+        op = request_op()
+        self._offering = True
+        try:
+            if hold:
+                super().setHold(op)
+            else:
+                op.opt.flag = pjsua2.PJSUA_CALL_UNHOLD if self._holding() else 0
+                super().reinvite(op)
+        except pjsua2.Error as error:
+            self._offering = False
+            if error.status == _INVALID_OPERATION:
+                raise LegError("an offer is under way already", sip_code=491) from None
+            raise
+
+    def _holding(self) -> bool:
+        info = self.getInfo()  # owns the list below; SWIG would not keep it alive
+        return any(media.status == pjsua2.PJSUA_CALL_MEDIA_LOCAL_HOLD for media in info.media)
+
+    def refer(self, target: str) -> None:
+        """Ask the far end to call `target`; `ReferAnswered` and `ReferNotified` follow."""
+        uri = target if target.startswith("<") else f"<{target}>"
+        referred_by = f"<{messages.bare_uri(str(self.getInfo().localUri))}>"
+        headers = [("Refer-To", uri), ("Referred-By", referred_by)]
+        self._refer_sent = self._keeper.send_request(self, "REFER", headers)
+
+    def refer_answered(self, ticket: int, code: int, message: str) -> None:
+        """Something that was sent beside the call's own requests got its answer."""
+        if ticket == self._refer_sent:
+            silent = messages.header(message, "refer-sub").lower() == "false"
+            self._keeper.tell(self.key, ReferAnswered(code, messages.cseq(message), silent))
+
+    def refer_notified(self, message: str) -> None:
+        """The far end reports on our REFER."""
+        if (news := referral.refer_event(message)) is not None:
+            self._keeper.tell(self.key, ReferNotified(referral.sipfrag_code(message), *news))
+
+    @property
+    def may_be_referred(self) -> bool:
+        """Whether a REFER of the far end may be shown to anybody: the call is up, and none is open."""
+        return self._accepted and self.announced and self.refer_ticket is None
+
+    def referred(self, ticket: int, cseq: int) -> None:
+        """A REFER of the far end's waits for `answer_refer`; `cseq` names it in our reports."""
+        self.refer_ticket, self._refer_cseq = ticket, cseq
+
+    def answer_refer(self, code: int) -> None:
+        """Agree (202) or refuse. Raises `LegError` when there is none to answer."""
+        ticket, self.refer_ticket = self.refer_ticket, None
+        if ticket is None or not self._keeper.answer_refer(ticket, code):
+            raise LegError("nobody asks to be transferred", sip_code=481)
+
+    def report_refer(self, code: int, phrase: str) -> None:
+        """Report how the transfer goes on (RFC 3515 section 2.4.4); a final code ends the reports."""
+        state = "terminated;reason=noresource" if code >= 200 else f"active;expires={_REPORTS_S}"
+        headers = [("Event", f"refer;id={self._refer_cseq}"), ("Subscription-State", state)]
+        self._keeper.send_request(self, "NOTIFY", headers, f"SIP/2.0 {code} {phrase}\r\n")
 
     @guarded
     def onCallState(self, prm: Any) -> None:
@@ -136,10 +233,23 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
     @guarded
     def onCallTsxState(self, prm: Any) -> None:
         event = prm.e.body.tsxState
-        if event.type != pjsua2.PJSIP_EVENT_RX_MSG:
-            return
-        message = event.src.rdata.wholeMsg
-        method = messages.method(message)
+        tsx = event.tsx
+        message = str(event.src.rdata.wholeMsg) if event.type == pjsua2.PJSIP_EVENT_RX_MSG else ""
+        if tsx.role == pjsua2.PJSIP_ROLE_UAC:
+            self._answered(str(tsx.method), int(tsx.statusCode), message)
+        elif message:
+            self._asked(str(tsx.method), message)
+
+    def _answered(self, method: str, code: int, message: str) -> None:
+        """A request of ours was answered, or timed out, which has a code and no message."""
+        if method == "INVITE" and 180 <= code < 200 and message and not self._accepted:
+            self._keeper.tell(self.key, Ringing(code, bool(messages.audio_port(messages.body(message)))))
+        elif method == "INVITE" and code >= 200 and self._offering:
+            self._offering = False
+            self._keeper.tell(self.key, OfferAnswered(code))
+
+    def _asked(self, method: str, message: str) -> None:
+        """A request of the far end's within the call."""
         if method in ("CANCEL", "BYE"):
             self._detail = messages.header(message, "reason") or self._detail
 
@@ -219,18 +329,23 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
         return self._stats
 
 
-def _op(code: int, headers: Iterable[Header], phrase: str) -> Any:
+def request_op(code: int = 0, headers: Iterable[Header] = (), phrase: str = "") -> Any:
+    """Parameters of a request or an answer: its code, headers of ours, audio and nothing else."""
     op = pjsua2.CallOpParam(True)
     op.statusCode = code
     op.reason = phrase
     _audio_only(op.opt)
+    op.txOption.headers = _header_vector(headers)
+    return op
+
+
+def _header_vector(headers: Iterable[Header]) -> Any:
     vector = pjsua2.SipHeaderVector()
     for name, value in headers:
         header = pjsua2.SipHeader()
         header.hName, header.hValue = name, value
         vector.append(header)
-    op.txOption.headers = vector
-    return op
+    return vector
 
 
 def _audio_only(setting: Any) -> None:

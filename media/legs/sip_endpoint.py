@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import framebus
@@ -13,19 +13,22 @@ import structlog
 
 from media.legs.base import Direction, EndReason, Leg, LegError, Parties
 from media.legs.frame_reader import FrameReader
-from media.legs.sip import SipLeg
-from media.legs.sip_call import SipCall
+from media.legs.sip import LegState, SipLeg
+from media.legs.sip_call import Header, SipCall
 from media.legs.sip_ends import EndedBy
 from media.legs.sip_facts import Ended, Fact, Incoming
-from media.legs.sip_machine import Outlet, SipMachine
+from media.legs.sip_identity import header_problem
+from media.legs.sip_machine import Dial, Outlet, SipMachine
+from media.legs.sip_messages import user_part
 from media.legs.sip_settings import SipSettings, SipTransport
 from media.legs.sip_thread import SipThread, WakeUps
-from media.legs.sip_trunks import TrunkTable, dial_refusal
+from media.legs.sip_trunks import TrunkTable, dial_refusal, target_uri
 from media.vad import VoiceDetector
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
+_LONGEST_RING_S = 600.0
 _DRAIN_S = 3.0
 """How long `aclose` waits for the closing of calls before it stops the stack under them."""
 
@@ -82,21 +85,36 @@ class SipEndpoint:
             self._forget(key, leg)
         await self._reader.aclose()
 
-    async def dial(self, uri: str, *, trunk: str, caller: str = "") -> SipLeg:
-        """Place a call through a trunk; returns while it is set up, `LegAnswered` or `LegClosed` follow.
+    async def dial(
+        self,
+        target: str,
+        *,
+        trunk: str,
+        caller: str = "",
+        headers: Sequence[Header] = (),
+        ring: float = 0.0,
+    ) -> SipLeg:
+        """Call a number or SIP URI through this trunk and no other; returns while it is set up.
 
-        Raises `LegError` when the trunk is unknown or may not dial this (403), or the node is full (503).
+        `LegRinging`, then `LegAnswered` or `LegClosed` follow. `ring` is how many seconds (1 to 600) it may
+        take until it is answered: then it is cancelled, and closed as not answered; 0 waits as long as the
+        far end lets it ring. `headers` are added to the INVITE, but for those that the stack writes itself.
+        Raises `LegError` when the trunk is unknown (404) or may not dial this (403), when the node is full
+        (503), and for arguments that are none (400).
         """
         settings = self._trunks.named(trunk)
         if settings is None:
             raise LegError(f"there is no trunk named {trunk!r}", sip_code=404)
+        try:
+            uri = target_uri(settings, target) if settings.outbound else target
+        except ValueError as error:
+            raise LegError(str(error), sip_code=400) from None
         if problem := dial_refusal(settings, uri):
             self._machine.refuse("dial_forbidden")
             raise LegError(problem, sip_code=403)
-        if not caller.isascii() or any(not (c.isalnum() or c in "+-_.") for c in caller):
-            raise LegError("the caller may hold letters, digits, +, -, _ and . only")
-        called = uri.partition(":")[2].partition("@")[0]
-        parties = Parties(caller, called, settings.name)
+        if problem := _argument_problem(caller, headers, ring):
+            raise LegError(problem, sip_code=400)
+        parties = Parties(caller, user_part(uri), settings.name)
         made: list[SipLeg] = []
 
         def add(key: int, bus_leg: int) -> None:
@@ -105,8 +123,11 @@ class SipEndpoint:
         def placed(key: int, bus_leg: int) -> None:
             self._thread.tell(add, key, bus_leg)
 
-        await self._thread.run(lambda: self._machine.dial(uri, settings, caller, placed))
-        return made[0]  # `run` comes back through the same queue as `add`, and after it
+        order = Dial(uri, settings, caller, tuple(headers))
+        await self._thread.run(lambda: self._machine.dial(order, placed))
+        leg = made[0]  # `run` comes back through the same queue as `add`, and after it
+        leg.give_up_after(ring)
+        return leg
 
     async def ping(self) -> None:
         """Return once the SIP thread has done something for us: it is alive and takes commands."""
@@ -175,6 +196,17 @@ class SipEndpoint:
 
         self._thread.post(run)
 
+    async def transfer_target(self, key: int, target: str) -> str:
+        """What a REFER on this call shall name for a number or URI. Raises `LegError`."""
+        return await self.on_call(key, lambda call: self._machine.transfer_target(call, target))
+
+    async def replace_target(self, leg_id: str) -> str:
+        """Refer-To for another call of this endpoint (RFC 3891). Raises `LegError`."""
+        other = next((leg for leg in self._legs.values() if leg.leg_id == leg_id), None)
+        if other is None or other.state is not LegState.UP:
+            raise LegError(f"{leg_id} is no call of this endpoint that is up", sip_code=481)
+        return await self.on_call(other.key, self._machine.replace_target)
+
     def bus_stats(self, leg: int) -> dict[str, int]:
         """The frame bus's counters of a leg."""
         return dict(self._bus.stats(leg))
@@ -224,3 +256,11 @@ class SipEndpoint:
         self.registrations[trunk] = code
         level = "info" if code // 100 == 2 else "warning"
         getattr(log, level)("registration", trunk=trunk, code=code)
+
+
+def _argument_problem(caller: str, headers: Sequence[Header], ring: float) -> str:
+    if not caller.isascii() or any(not (c.isalnum() or c in "+-_.") for c in caller):
+        return "the caller may hold letters, digits, +, -, _ and . only"
+    if ring and not 1 <= ring <= _LONGEST_RING_S:
+        return f"ring is {ring}; choose 1 to {_LONGEST_RING_S:.0f} seconds, or 0 for no limit"
+    return header_problem(headers)

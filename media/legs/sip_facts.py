@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from media.legs.base import Parties
 from media.legs.sip_ends import EndedBy
+from media.legs.sip_referral import ReferAnswered, ReferNotified
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,30 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
+class Ringing:
+    """A provisional answer to our INVITE from 180 to 199."""
+
+    sip_code: int
+    early_media: bool
+    """Whether it says where its audio is."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswered:
+    """The final answer to an offer that we made within the call."""
+
+    sip_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferAsked:
+    """A REFER from the far end waits for our answer."""
+
+    target: str
+    attended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The call is over; nothing follows."""
 
@@ -61,4 +86,15 @@ class Ended:
     stats: dict[str, int | float | str] = field(default_factory=dict)
 
 
-Fact: TypeAlias = Accepted | Confirmed | MediaChanged | Digit | Ended
+Fact: TypeAlias = (
+    Accepted
+    | Confirmed
+    | MediaChanged
+    | Digit
+    | Ringing
+    | OfferAnswered
+    | ReferAnswered
+    | ReferNotified
+    | ReferAsked
+    | Ended
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import framebus
@@ -17,14 +18,16 @@ import pjsua2
 import structlog
 
 from media.legs import sip_messages as messages
-from media.legs.base import LegError, Parties
+from media.legs.base import LegError
 from media.legs.sip_accounts import SipAccount, account_configs, open_transports, set_codecs
-from media.legs.sip_call import Header, SipCall, guarded
+from media.legs.sip_call import Header, SipCall, guarded, request_op
 from media.legs.sip_digest import DigestGate
-from media.legs.sip_facts import Fact, Incoming
+from media.legs.sip_facts import Fact, Incoming, ReferAsked
+from media.legs.sip_identity import parties_of
 from media.legs.sip_ports import PortQuarantine
-from media.legs.sip_settings import SipSettings, SipTransport, TrunkSettings, UnknownSource
-from media.legs.sip_trunks import TrunkTable, srtp_refusal
+from media.legs.sip_referral import DialogId, refer_target, refer_to_replace
+from media.legs.sip_settings import Refer, SipSettings, SipTransport, TrunkSettings, UnknownSource
+from media.legs.sip_trunks import TrunkTable, srtp_refusal, target_uri, uri_peer
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +57,17 @@ class Refusal(Exception):
         self.reason = reason
         self.code = code
         self.headers = tuple(headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """A call to place."""
+
+    uri: str
+    trunk: TrunkSettings
+    caller: str
+    """User of our From; "" takes the trunk's own."""
+    headers: tuple[Header, ...] = ()
 
 
 class Outlet:
@@ -129,6 +143,7 @@ class SipMachine:
         self._trunks = TrunkTable(settings.trunks)
         self._digest = DigestGate()
         self._guard = _guard(settings)
+        self._refers = framebus.ReferGate()
         self._quarantine = PortQuarantine(settings.port_quarantine_s)
         self._accounts: dict[str, SipAccount] = {}
         self._fresh: dict[int, Incoming] = {}
@@ -147,6 +162,7 @@ class SipMachine:
             self._endpoint.libInit(_library_config(self._settings, writer))
             self._bus.install()
             self._guard.install()
+            self._refers.install()
             self._guard.set_load(0, self._settings.max_calls)
             self.ports = open_transports(self._endpoint, self._settings)
             self._endpoint.libStart()
@@ -172,6 +188,7 @@ class SipMachine:
     def poll(self, milliseconds: int) -> None:
         """Handle events, then announce the calls that are through."""
         self._endpoint.libHandleEvents(milliseconds)
+        self._read_refers()
         if self._fresh:
             fresh, self._fresh = self._fresh, {}
             for key, incoming in fresh.items():
@@ -216,13 +233,8 @@ class SipMachine:
             self._refusals[refusal.reason] += 1
             call.respond(refusal.code, refusal.headers)
             return
-        call.codecs = trunk.codecs or self._settings.codecs
-        parties = Parties(
-            messages.user_part(messages.header(message, "from")),
-            messages.user_part(messages.request_uri(message)),
-            trunk.name,
-            source,
-        )
+        self._equip(call, trunk)
+        parties = parties_of(message, trunk.name, source)
         self._admit_call(call)
         self._fresh[call.key] = Incoming(call.key, call.bus_leg, parties, messages.header(message, "call-id"))
 
@@ -273,26 +285,63 @@ class SipMachine:
         problem = self._media_problem(trunk, message) if code == 488 and trunk is not None else None
         self._refusals[problem.reason if problem else f"stack_{code}"] += 1
 
+    def _read_refers(self) -> None:
+        for news in self._refers.news():
+            self._on_refer_news(*news)
+
+    def _on_refer_news(self, kind: int, call_id: int, ticket: int, code: int, message: str) -> None:
+        call = next((call for call in self.calls.values() if call.getId() == call_id), None)
+        if kind == framebus.REFER_ASKED:
+            self._on_refer(call, ticket, message)
+        elif call is not None and kind == framebus.REFER_NOTIFIED:
+            call.refer_notified(message)
+        elif call is not None:
+            call.refer_answered(ticket, code, message)
+
+    def _on_refer(self, call: SipCall | None, ticket: int, message: str) -> None:
+        """A far end asks to be sent elsewhere: refused, unless its trunk lets somebody be asked."""
+        target, attended = refer_target(message)
+        allowed = call is not None and call.trunk is not None and call.trunk.refer is Refer.ASK
+        if call is None or not allowed or not call.may_be_referred or not target:
+            self._refusals["refer_denied"] += 1
+            self._refers.answer(ticket, 603 if target else 400)
+            return
+        call.referred(ticket, messages.cseq(message))
+        self.tell(call.key, ReferAsked(target, attended))
+
+    def send_request(self, call: SipCall, method: str, headers: list[Header], body: str = "") -> int:
+        """Send a request in the call's dialog whose failure is not the call's; returns its ticket."""
+        kind = "message/sipfrag;version=2.0" if body else ""
+        try:
+            return int(self._refers.send(call.getId(), method, headers, kind, body))
+        except RuntimeError as error:
+            raise LegError(str(error), sip_code=503) from None
+
+    def answer_refer(self, ticket: int, code: int) -> bool:
+        """The final answer to a REFER; False when its sender has given up."""
+        if code >= 300:
+            self._refusals["refer_denied"] += 1
+        return bool(self._refers.answer(ticket, code))
+
     # --- outgoing ---
 
-    def dial(self, uri: str, trunk: TrunkSettings, caller: str, placed: Callable[[int, int], None]) -> None:
+    def dial(self, order: Dial, placed: Callable[[int, int], None]) -> None:
         """Place a call; `placed` learns its key and bus leg before any fact of it. Raises `LegError`."""
         if self.active >= self._settings.max_calls:
             self._refusals["call_limit"] += 1
             raise LegError("the node carries as many calls as it may", sip_code=503)
-        call = self._adopt(SipCall(self._accounts[trunk.name], -1, self, self._take_key()))
-        call.codecs = trunk.codecs or self._settings.codecs
+        account = self._accounts[order.trunk.name]
+        call = self._adopt(SipCall(account, -1, self, self._take_key()))
+        self._equip(call, order.trunk)
         call.announced = True
         self._admit_call(call)
-        op = pjsua2.CallOpParam(True)
-        op.opt.videoCount = 0
-        op.opt.textCount = 0
-        if caller:
-            domain = str(self._accounts[trunk.name].getInfo().uri).rpartition("@")[2].rstrip(">")
-            op.txOption.localUri = f"<sip:{caller}@{domain}>"
+        op = request_op(headers=order.headers)
+        if order.caller:
+            domain = str(account.getInfo().uri).rpartition("@")[2].rstrip(">")
+            op.txOption.localUri = f"<sip:{order.caller}@{domain}>"
         try:
             call.bus_leg = int(self._bus.open())
-            call.makeCall(uri, op)
+            call.makeCall(order.uri, op)
             self._bus.bind(call.bus_leg, call.getId())
             placed(call.key, call.bus_leg)
         except (pjsua2.Error, RuntimeError) as error:
@@ -300,6 +349,23 @@ class SipMachine:
             call.announced = False
             self.gone(call)
             raise LegError(f"cannot place the call: {detail}", sip_code=503) from None
+
+    # --- transfers ---
+
+    def transfer_target(self, call: SipCall, target: str) -> str:
+        """What a REFER on this call names: a number becomes one at the far end's own host."""
+        assert call.trunk is not None
+        try:
+            return target_uri(call.trunk, target, host=uri_peer(str(call.getInfo().remoteUri).rstrip(">")))
+        except ValueError as error:
+            raise LegError(str(error), sip_code=400) from None
+
+    def replace_target(self, call: SipCall) -> str:
+        """Refer-To for the far end of this call."""
+        try:
+            return refer_to_replace(DialogId(*self._refers.dialog(call.getId())))
+        except RuntimeError as error:
+            raise LegError(str(error), sip_code=481) from None
 
     # --- CallKeeper ---
 
@@ -310,6 +376,7 @@ class SipMachine:
 
     def tell(self, key: int, fact: Fact) -> None:
         """Pass a fact on, unless nobody was told of the call."""
+        self._read_refers()  # what came before this must not be told after it: an answer before a BYE
         call = self.calls.get(key)
         if call is not None and call.announced:
             self._outlet.on_fact(key, fact)
@@ -335,6 +402,8 @@ class SipMachine:
         if self.calls.pop(call.key, None) is None:
             return
         self._count(-call.admitted)
+        if call.refer_ticket is not None:
+            self._refers.answer(call.refer_ticket, 481)
         self._fresh.pop(call.key, None)
         if call.rtp_port:
             self._quarantine.release(call.rtp_port, time.monotonic())
@@ -344,6 +413,10 @@ class SipMachine:
     def _adopt(self, call: SipCall) -> SipCall:
         self.calls[call.key] = call
         return call
+
+    def _equip(self, call: SipCall, trunk: TrunkSettings) -> None:
+        call.codecs = trunk.codecs or self._settings.codecs
+        call.trunk = trunk
 
     def _admit_call(self, call: SipCall) -> None:
         call.admitted = True

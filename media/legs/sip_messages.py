@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from urllib.parse import unquote
 
-_COMPACT = {
+COMPACT = {
     "from": "f",
     "to": "t",
     "via": "v",
@@ -18,34 +18,56 @@ _COMPACT = {
     "content-length": "l",
     "supported": "k",
     "subject": "s",
+    "refer-to": "r",
+    "referred-by": "b",
+    "event": "o",
 }
 """Short forms of header names (RFC 3261 section 7.3.3)."""
 
 _URI = re.compile(r"<?\s*sips?:(?:([^@>\s]*)@)?(\[[^\]]*\]|[^:;>?\s]+)", re.IGNORECASE)
 _TEL = re.compile(r"<?\s*tel:([^;>\s]+)", re.IGNORECASE)
+_COMMA = re.compile(r'(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,<"])+')
+"""One part of a list; commas within quotes and angle brackets belong to it."""
 _RTPMAP = re.compile(r"a=rtpmap:(\d+)\s+([^/\s]+)/")
 _STATIC = {0: "PCMU", 8: "PCMA", 9: "G722"}
 """Payload types that need no rtpmap (RFC 3551 section 6)."""
 
 
-def header(message: str, name: str) -> str:
-    """Value of the first header of that name, folded lines joined; "" when there is none."""
-    wanted = {name.lower(), _COMPACT.get(name.lower(), name.lower())}
-    value: str | None = None
+def header_lines(message: str) -> Iterator[tuple[str, str]]:
+    """Every header as (lower-case name, value), folded lines joined, in the message's order."""
+    name, value = "", ""
     for line in message.split("\n")[1:]:
         line = line.rstrip("\r")
         if not line:
             break
         if line[0] in " \t":
-            if value is not None:
-                value += " " + line.strip()
+            value += " " + line.strip()
             continue
-        if value is not None:
-            break
-        key, colon, rest = line.partition(":")
-        if colon and key.strip().lower() in wanted:
-            value = rest.strip()
-    return value or ""
+        if name:
+            yield name, value.strip()
+        name, colon, value = line.partition(":")
+        name = name.strip().lower() if colon else ""
+    if name:
+        yield name, value.strip()
+
+
+def header(message: str, name: str) -> str:
+    """Value of the first header of that name, folded lines joined; "" when there is none."""
+    wanted = {name.lower(), COMPACT.get(name.lower(), name.lower())}
+    return next((value for key, value in header_lines(message) if key in wanted), "")
+
+
+def all_values(message: str, name: str) -> list[str]:
+    """Every value of a header that may be repeated or hold a list (RFC 3261 section 7.3.1), one by one."""
+    wanted = {name.lower(), COMPACT.get(name.lower(), name.lower())}
+    values = [value for key, value in header_lines(message) if key in wanted]
+    return [part.strip() for value in values for part in _COMMA.findall(value) if part.strip()]
+
+
+def cseq(message: str) -> int:
+    """The number in CSeq; 0 when there is none."""
+    number = header(message, "cseq").partition(" ")[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 10 else 0
 
 
 def body(message: str) -> str:
@@ -68,6 +90,12 @@ def user_part(address: str) -> str:
     user = (found.group(1) or "").partition(";")[0].partition(":")[0] if found else ""
     plain = unquote(user)
     return plain if plain.isprintable() else user
+
+
+def bare_uri(address: str) -> str:
+    """The URI of an address without the name and the header parameters around it."""
+    found = re.search(r"<([^>]*)>", address)
+    return found[1] if found else address.partition(";")[0].strip()
 
 
 def request_uri(message: str) -> str:

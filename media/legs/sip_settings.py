@@ -23,6 +23,15 @@ class Srtp(StrEnum):
     """A call without it is refused with 488."""
 
 
+class Refer(StrEnum):
+    """What a peer's REFER gets, which asks us to call somebody else in its place."""
+
+    DENY = "deny"
+    """603, counted as `refer_denied`: whoever can call us must not make us dial."""
+    ASK = "ask"
+    """Whatever serves the call decides, within a few seconds."""
+
+
 class SipTransport(StrEnum):
     UDP = "udp"
     TCP = "tcp"
@@ -93,6 +102,13 @@ class TrunkSettings:
     without registrar and proxy reaches its own domain and sources only."""
     prefixes: tuple[str, ...] = ()
     """Beginnings of the numbers that may be dialled through it; () allows all, once `outbound` is on."""
+
+    refer: Refer = Refer.DENY
+    """Whether its far ends may ask to be transferred (inbound REFER, RFC 3515): deny, or ask."""
+    replaces: bool = False
+    """Whether its calls may take the place of running ones (INVITE with Replaces, RFC 3891)."""
+    dtmf_inband: bool = False
+    """Listen for keys in the audio too, for peers that send neither RTP events nor INFO."""
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "-_" for c in self.name):

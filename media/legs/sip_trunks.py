@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from media.legs.sip_messages import Keying
 from media.legs.sip_settings import Srtp, TrunkSettings
 
+_NUMBER = re.compile(r"[+*#0-9A-Za-z._\-]{1,64}(?:;[\w\-.=+]*)*\Z")
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -75,6 +77,40 @@ def srtp_refusal(policy: Srtp, offered: Keying) -> str:
     if policy is Srtp.MANDATORY and offered is not Keying.REQUIRED:
         return "srtp_required"
     return ""
+
+
+def target_uri(trunk: TrunkSettings, target: str, *, host: str = "") -> str:
+    """The URI to call for a number or a SIP or tel URI: a number goes to the trunk's own peer.
+
+    `host` is where to, for a trunk that names no domain, registrar or proxy. Raises `ValueError`, in an
+    operator's words.
+    """
+    if any(c in target for c in '\r\n<>" \t') or not target.isascii() or not target:
+        raise ValueError(f"{target!r} is no number and no SIP URI")
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme.lower() in ("sip", "sips"):
+        return target
+    number = rest if colon and scheme.lower() == "tel" else target
+    if not _NUMBER.match(number):
+        raise ValueError(f"{target!r} is no number and no SIP URI; write +4930123456 or sip:user@host")
+    peer = trunk.domain or uri_peer(trunk.registrar) or uri_peer(trunk.proxy) or _only_source(trunk) or host
+    if not peer:
+        raise ValueError(f"trunk {trunk.name} has no domain, registrar or proxy; write sip:{number}@host")
+    return f"sip:{number.partition(';')[0]}@{peer}"
+
+
+def uri_peer(uri: str) -> str:
+    """Host and port of a SIP URI, as they are written; "" of ""."""
+    return uri.partition(":")[2].rpartition("@")[2].partition(";")[0].partition("?")[0]
+
+
+def _only_source(trunk: TrunkSettings) -> str:
+    """The trunk's peer, when its sources are one single address."""
+    networks = [ipaddress.ip_network(source) for source in trunk.sources]
+    if len(networks) != 1 or networks[0].num_addresses != 1:
+        return ""
+    address = networks[0].network_address
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def dial_refusal(trunk: TrunkSettings, uri: str) -> str:

@@ -100,6 +100,7 @@ FRAMEBUS = [
     "pjsua_hooks.cpp",
     "sip_guard.cpp",
     "sip_guard_module.cpp",
+    "refer_gate.cpp",
     "module.cpp",
 ]
 PYBIND11 = "pybind11>=3.0,<4"

@@ -105,3 +105,33 @@ class SipGuard:
     def counts(self) -> dict[str, int]:
         """Requests by fate: passed, scanner, stranger_dropped, stranger_refused, register, method,
         call_limit, options, body, srtp_unavailable. From any thread."""
+
+REFER_ASKED: Final = 0
+"""A REFER came: its ticket wants an answer()."""
+REFER_NOTIFIED: Final = 1
+"""A NOTIFY about a REFER of ours came, and got its 200."""
+REFER_ANSWERED: Final = 2
+"""A request that send() sent got its final answer, or 408 for none."""
+
+class ReferGate:
+    """REFER and the NOTIFYs about it, kept away from PJSIP: it would dial what it is told to, and end a call
+    whose REFER nobody answers. On the SIP thread only."""
+
+    def __init__(self) -> None: ...
+    def install(self) -> None:
+        """After SipGuard.install(). Raises RuntimeError."""
+    def news(self) -> list[tuple[int, int, int, int, str]]:
+        """(kind, pjsua's call id, ticket, code, message) since the last call."""
+    def answer(self, ticket: int, code: int) -> bool:
+        """The final answer to a REFER; False when there is nothing to answer any more."""
+    def send(
+        self, call: int, method: str, headers: list[tuple[str, str]], content_type: str = "", body: str = ""
+    ) -> int:
+        """Sends a request within the call's dialog; returns its ticket.
+
+        Whatever is answered, the call goes on. A challenge is met with the account's password. Raises
+        RuntimeError.
+        """
+    @staticmethod
+    def dialog(call: int) -> tuple[str, str, str, str]:
+        """Call-ID, our tag, the far end's tag and its Contact's URI. Raises RuntimeError without a dialog."""

@@ -2,5 +2,5 @@
 
 #include <pybind11/pybind11.h>
 
-// Adds the class SipGuard to the module.
+// Adds the classes SipGuard and ReferGate to the module.
 void add_sip_guard(pybind11::module_& m);

@@ -1,9 +1,9 @@
 """A process with one `SipEndpoint` and a handler that does what the called number says.
 
 Run as `python -m tests.live.sip.gateway '<settings as JSON>'`. It writes one JSON object per line: `ready`,
-then whatever happens on its legs. It reads commands from standard input: `stats`, `dial <uri>`,
-`stall <seconds>`, `drain`, `quit`. A crash of the native part is thereby a return code, and its threads and
-files can be counted from outside.
+then whatever happens on its legs. It reads commands from standard input: `stats`, `dial <uri>` (or `dial`'s
+arguments as JSON), `leg <leg> <order> <argument>`, `stall <seconds>`, `drain`, `quit`. A crash of the native
+part is thereby a return code, and its threads and files can be counted from outside.
 """
 
 from __future__ import annotations
@@ -138,6 +138,48 @@ class Talker:
         task.add_done_callback(self._tasks.discard)
 
 
+class Operator:
+    """Asks things of running legs, and says what came of it."""
+
+    def __init__(self) -> None:
+        self.legs: dict[str, Leg] = {}
+
+    async def order(self, name: str, what: str, argument: str) -> None:
+        """Do it; `done` or `leg_error` follows."""
+        leg = self.legs[name]
+        try:
+            await self._do(leg, what, argument)
+        except LegError as error:
+            say("leg_error", leg=name, order=what, detail=error.detail, code=error.sip_code)
+        else:
+            say("done", leg=name, order=what)
+
+    async def _do(self, leg: Leg, what: str, argument: str) -> None:
+        def progress(code: int) -> None:
+            say("progress", leg=leg.leg_id, code=code)
+
+        first, _, rest = argument.partition(" ")
+        match what:
+            case "hold":
+                await leg.hold(first == "on")
+            case "transfer":
+                await leg.transfer(first, deadline=float(rest or 5), progress=progress)
+            case "transfer_to":
+                await leg.transfer_to(self.legs[first], deadline=float(rest or 5), progress=progress)
+            case "accept":
+                await leg.accept_transfer()
+            case "report":
+                await leg.report_transfer(int(first))
+            case "refuse":
+                await leg.refuse_transfer(int(first or 603))
+            case "keys":
+                await leg.send_dtmf(first)
+            case "hangup":
+                await leg.hangup(EndReason.AGENT_HUNG_UP)
+            case _:
+                raise ValueError(f"no order {what!r}")
+
+
 class Gateway:
     """The process."""
 
@@ -147,10 +189,12 @@ class Gateway:
         self._quit = asyncio.Event()
         self._lines: asyncio.Queue[str] = asyncio.Queue(100)
         self._endpoint = SipEndpoint(settings, self._on_call, Deaf(), self._loop)
+        self._operator = Operator()
 
     def _on_call(self, leg: Leg) -> None:
         if leg.parties.called == "broken":
             raise RuntimeError("the handler is broken")
+        self._operator.legs[leg.leg_id] = leg
         Talker(leg, self._tasks).begin()
 
     async def run(self) -> None:
@@ -179,20 +223,30 @@ class Gateway:
             self._endpoint.drain()
             say("draining")
         elif command == "dial":
-            await self._dial(argument)
+            await self._dial(json.loads(argument) if argument.startswith("{") else {"target": argument})
+        elif command == "leg":
+            leg, _, order = argument.partition(" ")
+            what, _, rest = order.partition(" ")
+            task = self._loop.create_task(self._operator.order(leg, what, rest))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         elif command == "stats":
             gc.collect()
             endpoint = self._endpoint
             more = {"refusals": endpoint.refusals, "registrations": endpoint.registrations}
             say("stats", **endpoint.stats(), **more, tasks=len(self._tasks))
 
-    async def _dial(self, uri: str) -> None:
+    async def _dial(self, order: dict[str, Any]) -> None:
+        order = {"trunk": _DIAL_TRUNK, "caller": "4711", **order}
+        if "headers" in order:
+            order["headers"] = [tuple(pair) for pair in order["headers"]]
         try:
-            leg = await self._endpoint.dial(uri, trunk=_DIAL_TRUNK, caller="4711")
+            leg = await self._endpoint.dial(**order)
         except LegError as error:
             say("leg_error", detail=error.detail, code=error.sip_code)
             return
         say("dialled", leg=leg.leg_id)
+        self._operator.legs[leg.leg_id] = leg
         leg.attach(Talker(leg, self._tasks))
 
 

@@ -315,22 +315,69 @@ class Phone:
         if message.body:
             self.rtp.target = message.rtp
 
-    def respond(self, request: Message, code: int = 200, *, body: str = "") -> None:
-        """Answer a request of the gateway's."""
+    def respond(
+        self,
+        request: Message,
+        code: int = 200,
+        *,
+        body: str = "",
+        headers: Iterable[Header] = (),
+        tag: str = "",
+    ) -> None:
+        """Answer a request of the gateway's; `tag` makes the answer that of another branch of a fork."""
         lines = [f"SIP/2.0 {code} Answer"]
         lines += [f"Via: {via}" for via in request.all("via")]
-        to = request["to"] if "tag=" in request["to"] else f"{request['to']};tag={self._tag}"
+        to = request["to"] if "tag=" in request["to"] else f"{request['to']};tag={tag or self._tag}"
+        lines += [f"{name}: {value}" for name, value in headers]
         lines += [f"{name}: {request[name]}" for name in ("From", "Call-ID", "CSeq")]
         lines += [f"To: {to}", f"Contact: <sip:1001@{HOST}:{self.wire.port}>"]
         lines += ["Content-Type: application/sdp"] if body else []
         lines.append(f"Content-Length: {len(body)}")
         self.wire.send(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
 
+    def rings(self, timeout: float = 4.0) -> Message:
+        """Wait for a call from the gateway; from then on this phone speaks within its dialog."""
+        invite = self.expect("INVITE", timeout)
+        self._call_id = invite["call-id"]
+        self._to = invite["from"]
+        contact = re.search(r"<([^>]+)>", invite["contact"])
+        assert contact, f"no contact in {invite}"
+        self._contact = contact[1]
+        if invite.body:
+            self.rtp.target = invite.rtp
+        return invite
+
+    def take(self, invite: Message) -> None:
+        """Answer a call from the gateway and see it acknowledged."""
+        self.respond(invite, 200, body=self.sdp())
+        self.expect("ACK")
+
+    @property
+    def uri(self) -> str:
+        """Where the gateway reaches this phone."""
+        return f"sip:phone@{HOST}:{self.wire.port}"
+
+    def notify(self, report: str, *, state: str = "active;expires=60", event: str = "refer") -> Message:
+        """Report on a REFER of the gateway's (RFC 3515 section 2.4.4)."""
+        headers = [
+            ("Event", event), ("Subscription-State", state), ("Content-Type", "message/sipfrag;version=2.0"),
+        ]  # fmt: skip
+        self.request("NOTIFY", body=f"{report}\r\n" if report else "", headers=headers)
+        while (answer := self.expect(200)).method != "NOTIFY":
+            pass
+        return answer
+
     @property
     def replaces(self) -> str:
         """Value of a Replaces header that names this dialog (RFC 3891)."""
         theirs = self._to.partition("tag=")[2].partition(";")[0]
         return f"{self._call_id};to-tag={theirs};from-tag={self._tag}"
+
+    @property
+    def seen_from_the_gateway(self) -> str:
+        """Replaces within a Refer-To that names this dialog to somebody else (RFC 3891 section 3)."""
+        theirs = self._to.partition("tag=")[2].partition(";")[0]
+        return f"Replaces={self._call_id}%3Bto-tag%3D{self._tag}%3Bfrom-tag%3D{theirs}"
 
     # --- calls ---
 

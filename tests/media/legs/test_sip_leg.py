@@ -65,6 +65,12 @@ class Desk:
     def post_to_call(self, key: int, command: Callable[[SipCall], None]) -> None:
         command(cast(SipCall, self.call))
 
+    async def transfer_target(self, key: int, target: str) -> str:
+        return f"sip:{target}@peer"
+
+    async def replace_target(self, leg_id: str) -> str:
+        return f"<sip:{leg_id}@peer?Replaces=x>"
+
     def bus_stats(self, leg: int) -> dict[str, int]:
         return {"underrun": 3}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from media.legs.sip_messages import Keying
 from media.legs.sip_settings import Srtp, TrunkSettings
-from media.legs.sip_trunks import TrunkTable, dial_refusal, split_host, srtp_refusal
+from media.legs.sip_trunks import TrunkTable, dial_refusal, split_host, srtp_refusal, target_uri
 
 TABLE = TrunkTable(
     (
@@ -96,3 +97,32 @@ def test_an_offers_encryption_meets_the_trunks_policy(
     assert {keying for keying in Keying if srtp_refusal(policy, keying) == ""} == fits
     assert {keying for keying in Keying if srtp_refusal(policy, keying) == "srtp_unavailable"} == unavailable
     assert {keying for keying in Keying if srtp_refusal(policy, keying) == "srtp_required"} == required
+
+
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({"domain": "pbx.example"}, "pbx.example"),
+        ({"registrar": "sip:reg.example:5070"}, "reg.example:5070"),
+        ({"proxy": "sip:sbc.example;lr"}, "sbc.example"),
+        ({"sources": ("192.0.2.7/32",)}, "192.0.2.7"),
+        ({"sources": ("2001:db8::7",)}, "[2001:db8::7]"),
+        ({"sources": ("192.0.2.0/24",)}, "far.example"),
+    ],
+)
+def test_a_number_goes_to_the_trunks_own_peer(settings: dict[str, Any], host: str) -> None:
+    trunk = TrunkSettings(name="t", **settings)
+    for target in ("+49301234", "tel:+49301234", "tel:+49301234;phone-context=x"):
+        assert target_uri(trunk, target, host="far.example") == f"sip:+49301234@{host}"
+    assert target_uri(trunk, "sips:a@b;transport=tls") == "sips:a@b;transport=tls"
+
+
+@pytest.mark.parametrize("target", ["", "12 34", "<sip:a@b>", "1\r\nVia: x", "http://x", "ü", "a@b"])
+def test_what_is_no_target_is_refused(target: str) -> None:
+    with pytest.raises(ValueError, match="no number"):
+        target_uri(TrunkSettings(name="t", domain="d"), target)
+
+
+def test_a_trunk_without_a_peer_wants_a_whole_uri() -> None:
+    with pytest.raises(ValueError, match="write sip:1@host"):
+        target_uri(TrunkSettings(name="t"), "1")
