@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from engines.base import EngineTimeout
+from engines.base import EngineTimeout, TtsOptions
 from gateway.calls.call import Call
 from gateway.calls.deadlines import paced
 from gateway.calls.speaking import SpeakingVoice
 from gateway.prompts import sentences
 from media.frame import AudioFrame, Pcm, Voice
-from media.legs.base import EndReason, LegClosed, LegEvent, PlayoutDrained
+from media.legs.base import DtmfReceived, EndReason, LegClosed, LegEvent, PlayoutDrained
 from media.wav import read_mono
+
+T = TypeVar("T")
 
 _SPARE = 3.0
 """Seconds beyond its length that an announcement may take to be heard out."""
@@ -32,7 +34,7 @@ class CallerGone(Exception):
 
 
 class Announcer:
-    """A leg's listener that hears nothing but the end, and says one thing at a time."""
+    """A leg's listener that says one thing at a time, and keeps the keys that are pressed meanwhile."""
 
     def __init__(self, call: Call, voice: SpeakingVoice) -> None:
         self._call = call
@@ -54,6 +56,8 @@ class Announcer:
         match event:
             case PlayoutDrained(reply=reply) if reply == self._call.replies:
                 self._drained.set()
+            case DtmfReceived():
+                self._call.keys_ahead.append(event)
             case LegClosed(reason=reason):
                 self.stop(reason)
 
@@ -62,23 +66,53 @@ class Announcer:
         if self._closed.done():
             raise CallerGone(self._closed.result())
 
-    async def say(self, text: str) -> None:
-        """Speak a text to its end. Raises `CallerGone`, `EngineError`."""
+    async def say(self, text: str, *, language: str = "", voice: str = "") -> None:
+        """Speak a text to its end, in another language or voice if asked.
+
+        Raises `CallerGone`, `EngineError`.
+        """
+        options = self._voice.options
+        if language or voice:
+            # Another language's voice is not the configured one.
+            options = replace(options, language=language or options.language, voice=voice)
         self._begin()
         for sentence in sentences(text):
-            await self._speak(sentence)
+            await self._speak(sentence, options)
+        await self._heard_out()
+
+    async def phrase(self, text: str) -> None:
+        """Speak a phrase whole, as it lies in the cache. Raises `CallerGone`, `EngineError`."""
+        self._begin()
+        await self._speak(text, self._voice.options)
         await self._heard_out()
 
     async def play(self, path: Path) -> None:
         """Play a WAV file to its end. Raises `CallerGone`; `OSError` and `ValueError` for an unfit file."""
-        pcm = await asyncio.to_thread(read_mono, path, self._leg.sample_rate)
+        await self.sound(await asyncio.to_thread(read_mono, path, self._leg.sample_rate))
+
+    async def sound(self, pcm: Pcm) -> None:
+        """Play samples at the leg's rate to their end. Raises `CallerGone`."""
         self._begin()
         await self._write(pcm)
         await self._heard_out()
 
+    async def until(self, work: Awaitable[T]) -> T:
+        """What comes of the work, which is cancelled when the call ends first. Raises `CallerGone`."""
+        task = asyncio.ensure_future(work)
+        try:
+            racers: set[asyncio.Future[Any]] = {task, self._closed}
+            await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                self.check()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
     async def wait(self, seconds: float) -> None:
         """Let time pass. Raises `CallerGone`."""
-        await self._or_gone(asyncio.sleep(seconds))
+        await self.until(asyncio.sleep(seconds))
 
     def _begin(self) -> None:
         self.check()
@@ -86,10 +120,10 @@ class Announcer:
         self._written = 0
         self._drained.clear()
 
-    async def _speak(self, sentence: str) -> None:
+    async def _speak(self, sentence: str, spoken: TtsOptions) -> None:
         rate = self._leg.sample_rate
         ahead = max(0, self._written - self._leg.playout.position()) / rate if self._written else 0.0
-        options = replace(self._voice.options, sample_rate=rate, ahead=ahead)
+        options = replace(spoken, sample_rate=rate, ahead=ahead)
         limits = self._voice.deadlines
         sound = self._voice.tts.speak(sentence, options)
         try:
@@ -114,17 +148,7 @@ class Announcer:
             return
         seconds = self._written / self._leg.sample_rate + _SPARE
         # A far end on hold drains nothing; the call goes on all the same.
-        await self._or_gone(_bounded(self._drained.wait(), seconds))
-
-    async def _or_gone(self, work: Coroutine[Any, Any, bool | None]) -> None:
-        task = asyncio.ensure_future(work)
-        try:
-            racers: set[asyncio.Future[Any]] = {task, self._closed}
-            await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
-            self.check()
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self.until(_bounded(self._drained.wait(), seconds))
 
 
 async def _bounded(work: Coroutine[Any, Any, bool | None], seconds: float) -> None:

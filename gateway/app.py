@@ -19,6 +19,8 @@ import structlog
 
 from engines.base import AsrOptions, Residency, TtsOptions
 from engines.speech_cache import SpeechCache
+from gateway.actions.flow import Reach
+from gateway.actions.webhook import PlanHooks
 from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
 from gateway.agents.sound import SoundAgent
@@ -64,6 +66,7 @@ from gateway.metered import MeteredAgent, MeteredSound
 from gateway.metrics import Metrics
 from gateway.models import models_of
 from gateway.observers import MetricsObserver
+from gateway.plan_health import AgentHealth
 from gateway.prompts import Prompter
 from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper, open_folder
@@ -74,7 +77,7 @@ from gateway.store.key_limits import SharedKeyLimits
 from gateway.store.store import Store, open_store
 from gateway.store.stream_sessions import StreamSessions
 from gateway.usage import CallUsage, ReportedWatch
-from gateway.webhook_signature import BadSecret
+from gateway.webhook_signature import BadSecret, secret_octets
 from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
@@ -127,6 +130,7 @@ class Offhook:
         self.licence = await open_licence(config, self.store, self._closing)
         self.calls = CallRegistry(config.limits)
         self.live = LiveCalls(loop.time)
+        self.agent_health = AgentHealth(loop.time, self.metrics.engines.done)
         self.keeper = RecordKeeper(config.node.record_dir)
         self._closing.push_async_callback(self.keeper.flush)
         self.tapes = TapeDisk()
@@ -137,6 +141,7 @@ class Offhook:
         self._closing.push_async_callback(self.reception.aclose)
         self.sip = SipEndpoint(config.sip_endpoint(), self.reception.take, open_detector(config.vad), loop)
         self.dialer = self._open_dialer()
+        self.reach = self._open_reach()
         await self._start_sip()
         await self._start_web()
         await self._start_api()
@@ -263,6 +268,9 @@ class Offhook:
             live=self.live,
             add=self.calls.add,
             own_ears=self.agents.own_ears,
+            folder=config.node.record_dir,
+            wall=_wall,
+            reach=lambda: self.reach,
         )
         return Desk(
             plan=lambda: self.dialplan.plan,
@@ -271,7 +279,28 @@ class Offhook:
             retry_after=config.limits.retry_after,
             wrap=self._tape if config.node.recordings else None,
             licence=self._may_call,
+            down=self._down,
         )
+
+    def _open_reach(self) -> Reach:
+        """What routes may reach beyond this node."""
+        secret = self.config.dialplan.secret
+        if not secret:
+            return Reach(self.dialer)
+        # Only the operator writes these addresses, so those of his own network are fine.
+        sender = Outbound(FetchSettings(allow=("0.0.0.0/0", "::/0")))
+        octets = secret_octets(secret.reveal(), "dialplan.secret")
+        hooks = PlanHooks(sender, octets, time.time, lambda: uuid.uuid4().hex)
+        self._closing.push_async_callback(hooks.aclose)
+        self.metrics.watch_counters("plan_webhooks", "Webhooks of routes", lambda: {"dropped": hooks.dropped})
+        return Reach(self.dialer, hooks)
+
+    def _down(self) -> frozenset[str]:
+        """What does not work now, for the dialplan's `health`."""
+        at = asyncio.get_running_loop().time()
+        benches = (self._recogniser.bench, self._voice.bench)
+        lost = {bench.kind for bench in benches if not any(one.usable(at) for one in bench.members)}
+        return self.agent_health.down() | lost
 
     def _open_events(self) -> None:
         """The log of call events, and the webhooks that are told of them."""
@@ -298,7 +327,7 @@ class Offhook:
         return dialer
 
     def _agent(self, name: str) -> Agent | SoundAgent:
-        agent, done = self.agents.create(name), self.metrics.engines.done
+        agent, done = self.agents.create(name), self.agent_health.done
         return MeteredSound(agent, done) if isinstance(agent, SoundAgent) else MeteredAgent(agent, done)
 
     def _dialplan_read(self, ok: bool) -> None:

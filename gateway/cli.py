@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -232,6 +233,7 @@ def dialplan_route(
 
     Exit code 0 when a route takes it, 1 when none does, 2 when the dialplan cannot be used.
     """
+    from gateway.dialplan.match import Arrival
     from gateway.dialplan.plan import Dialplan
     from gateway.errors import DialplanError, verdict
     from media.legs.base import Parties
@@ -240,7 +242,7 @@ def dialplan_route(
     paths = list(settings.dialplan.files) or _built_in()
     plan = _run(lambda: Dialplan.load(paths, frozenset(settings.agents)))
     try:
-        route = plan.route(Parties(caller, called, trunk))
+        route = plan.route(Arrival(Parties(caller, called, trunk), datetime.now(UTC)))
     except DialplanError as error:
         typer.echo(f"refused with {verdict(error).sip_code}: {error}")
         raise typer.Exit(1) from None

@@ -75,6 +75,10 @@ class CallerForbidden(DialplanError):
     """A route exists for the called number, but not for this caller or trunk."""
 
 
+class NumberClosed(DialplanError):
+    """Routes exist for the called number and this caller, but none that holds now."""
+
+
 class AdmissionRefused(GatewayError):
     """A new call would break the running ones; `retry_after` says in seconds when to try again."""
 
@@ -286,6 +290,7 @@ VERDICTS: Mapping[type[BaseException], Verdict] = MappingProxyType(
         DialplanFileError: _OPERATOR,
         NumberUnknown: Verdict(Fault.CALLER, False, 404, 404, EndReason.REJECTED),
         CallerForbidden: Verdict(Fault.CALLER, False, 403, 403, EndReason.REJECTED),
+        NumberClosed: Verdict(Fault.CALLER, True, 503, 480, EndReason.REJECTED),
         AdmissionRefused: Verdict(Fault.US, True, 503, 503, EndReason.REJECTED),
         TooManyCalls: Verdict(Fault.US, True, 503, 503, EndReason.REJECTED),
         Draining: Verdict(Fault.US, True, 503, 503, EndReason.DRAINED),

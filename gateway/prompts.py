@@ -12,8 +12,8 @@ from engines.base import EngineError, EngineRefused, TtsOptions
 from engines.speech_cache import SpeechCache
 from engines.text.sentences import SentenceSplitter
 from gateway.calls.settings import PhraseSettings
-from gateway.dialplan.actions import SayText
 from gateway.dialplan.plan import Dialplan
+from gateway.dialplan.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +32,8 @@ def prompts(phrases: PhraseSettings, greetings: Iterable[str], plan: Dialplan) -
     yield from filter(None, astuple(phrases))
     for greeting in greetings:
         yield from sentences(greeting)
-    for route in plan.routes:
-        for action in route.actions:
-            if isinstance(action, SayText):
-                yield from sentences(action.text)
+    for text in said(plan):
+        yield from sentences(text)
 
 
 class Prompter:

@@ -11,8 +11,9 @@ import structlog
 
 from engines.base import EngineError
 from gateway.calls.registry import CallRegistry, Refusal
+from gateway.dialplan.match import Arrival
 from gateway.dialplan.plan import Dialplan
-from gateway.errors import CallerForbidden, DialplanError, NumberUnknown, verdict
+from gateway.errors import CallerForbidden, DialplanError, NumberClosed, NumberUnknown, verdict
 from gateway.logs import call_context
 from gateway.route_run import CallParts, RouteRun, reject
 from media.legs.base import EndReason, Leg
@@ -23,7 +24,11 @@ NO_RECOGNISER = "no_recogniser"
 """The label of calls refused because the recogniser had no room for another one, or does not work."""
 LICENCE = "license"
 """The label of calls refused because the licence allows no more."""
-_UNROUTED = {NumberUnknown: "number_unknown", CallerForbidden: "caller_forbidden"}
+_UNROUTED = {
+    NumberUnknown: "number_unknown",
+    CallerForbidden: "caller_forbidden",
+    NumberClosed: "number_closed",
+}
 """Labels of the dialplan's refusals."""
 
 
@@ -42,6 +47,8 @@ class Desk:
     parts: CallParts
     retry_after: int
     """Seconds after which somebody may call again whom no engine could serve."""
+    down: Callable[[], frozenset[str]] = frozenset
+    """What does not work now: `asr`, `tts`, names of agents."""
     wrap: LegWrapper | None = None
     licence: Callable[[int], str] = lambda running: ""
     """Why the licence allows no further call beside so many, or ""; never asked about one that runs."""
@@ -100,8 +107,9 @@ class Reception:
 
     async def _route(self, leg: Leg, call_id: str) -> EndReason:
         desk = self._desk
+        plan = desk.plan()
         try:
-            route = desk.plan().route(leg.parties)
+            route = plan.route(Arrival(leg.parties, desk.parts.wall(), desk.down()))
         except DialplanError as error:
             judged = verdict(error)
             desk.parts.metrics.refused(_UNROUTED.get(type(error), "dialplan"))
@@ -111,7 +119,7 @@ class Reception:
         log.info("call routed", route=route.name, trunk=leg.parties.trunk)
         desk.parts.live.routed(call_id, route.name)
         taped = desk.wrap(leg, call_id) if desk.wrap is not None else leg
-        run = RouteRun(desk.parts, taped, route, call_id)
+        run = RouteRun(desk.parts, taped, route, call_id, plan)
         try:
             run.reserve()
         except EngineError as error:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import assert_never
 
 import structlog
 
-from engines.base import Asr, AsrOptions, EngineError, TtsOptions
+from engines.base import Asr, AsrOptions, TtsOptions
+from gateway.actions.flow import Flow, Reach
+from gateway.actions.line import Ears, Line, StepFailed, first_values
 from gateway.agents.base import Agent
 from gateway.agents.sound import SoundAgent
 from gateway.announcer import Announcer, CallerGone
@@ -42,19 +45,9 @@ from gateway.calls.settings import CallFacts, Engines, SessionSettings
 from gateway.calls.sound_stage import SoundStage
 from gateway.calls.speaking import SpeakingVoice
 from gateway.calls.stage import CallOver, Done, Leave, Stage, StageEnd
-from gateway.dialplan.actions import (
-    Action,
-    Answer,
-    ConnectAgent,
-    HangUpCall,
-    PlayFile,
-    Progress,
-    Reject,
-    Ring,
-    SayText,
-)
+from gateway.dialplan.actions import Reject
 from gateway.dialplan.match import Route
-from gateway.errors import GatewayError, verdict
+from gateway.dialplan.plan import Dialplan
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
@@ -65,6 +58,9 @@ log = structlog.get_logger(__name__)
 
 USUAL_RATE = 8000
 """Sample rate of nearly every leg; one with another rate gets its place at the recogniser when it is up."""
+
+_LOST = frozenset({EndReason.DEAD_AIR, EndReason.ENGINE_FAILED, EndReason.INTERNAL_ERROR})
+"""Ends of a conversation that the caller did not bring about, and may survive."""
 
 KEY_PAUSE = 0.5
 """Seconds that a `w` among keys to send stands for."""
@@ -84,16 +80,26 @@ class CallParts:
     """Makes the running call known to whoever may have to touch it."""
     own_ears: frozenset[str] = frozenset()
     """Agents that hear by themselves: a call that meets no others needs no place at the recogniser."""
+    folder: Path = Path("recordings")
+    """Where recordings of routes go."""
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """The time, with its zone."""
+    reach: Callable[[], Reach] = Reach
+    """What routes may reach beyond this node."""
 
 
 class RouteRun:
-    """Does a route's actions in order, and what is ordered meanwhile. Serves `CallHandle`."""
+    """Does a route's actions, and what is ordered meanwhile. Serves `CallHandle` and `Crew`."""
 
-    def __init__(self, parts: CallParts, leg: Leg, route: Route, call_id: str) -> None:
+    def __init__(
+        self, parts: CallParts, leg: Leg, route: Route, call_id: str, plan: Dialplan | None = None
+    ) -> None:
+        """`plan`: the whole one that the call began with, for its `goto`s and its fallback."""
         self._parts = parts
         self._leg = leg
         self._route = route
-        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._plan = plan or Dialplan((route,))
+        started = parts.wall().astimezone(UTC).isoformat(timespec="milliseconds")
         self._call = Call(leg, CallFacts(call_id, route.name, started), parts.observers)
         self._asr: Asr = parts.engines.asr
         self._closing = AsyncExitStack()
@@ -106,7 +112,7 @@ class RouteRun:
         )  # fmt: skip
         self._announcer = Announcer(self._call, SpeakingVoice(parts.engines.tts, spoken, settings.deadlines))
         self._stage: Stage | None = None
-        """What has the leg now; None: the announcer."""
+        """The conversation that has the leg now; None: the route's own actions have it."""
 
     def reserve(self) -> None:
         """Take what the route will need. Raises `EngineError` when the call could not be served."""
@@ -130,15 +136,9 @@ class RouteRun:
         end = CallOver(EndReason.INTERNAL_ERROR)
         async with self._closing:
             try:
-                over = await self._act(self._route.actions)
-                if over is None:
-                    return EndReason.REJECTED
-                end = over
+                end = await self._flow().run(self._route)
             except CallerGone as gone:
                 end = CallOver(gone.reason)
-            except (LegError, EngineError, GatewayError, OSError, ValueError) as error:
-                log.error("route failed", route=self._route.name, why=str(error))
-                end = CallOver(verdict(error).end_reason)
             finally:
                 if end.reason is not EndReason.REJECTED:
                     limit = self._parts.session.deadlines.close
@@ -147,55 +147,47 @@ class RouteRun:
 
     # -------------------------------------------------------------------------------------- its actions
 
-    async def _act(self, actions: Sequence[Action]) -> CallOver | None:
-        """The actions in order; returns how the call ends, None for one that was refused."""
-        for number, action in enumerate(actions):
-            self._announcer.check()
-            match action:
-                case Ring(seconds):
-                    await self._leg.ring()
-                    await self._announcer.wait(seconds)
-                case Progress():
-                    await self._leg.ring(early_media=True)
-                case Answer():
-                    if not isinstance(next(iter(actions[number + 1 :]), None), ConnectAgent):
-                        await self._answer()
-                case SayText(text):
-                    await self._announcer.say(text)
-                case PlayFile(file):
-                    await self._announcer.play(file)
-                case ConnectAgent(name):
-                    if (over := await self._converse(name)) is not None:
-                        return over
-                case Reject():
-                    self._parts.metrics.refused("dialplan")
-                    await reject(self._leg, action.code, retry_after=action.retry_after, reason=action.reason)
-                    return None
-                case HangUpCall(cause):
-                    return CallOver(EndReason.DIALPLAN_HUNG_UP, cause)
-                case _:
-                    assert_never(action)
-        return CallOver(EndReason.DIALPLAN_HUNG_UP)
+    def _flow(self) -> Flow:
+        parts, call = self._parts, self._call
+        ears = Ears(self._asr, parts.session, self._limit, call.facts.switches.append)
+        values = first_values(call, self._route.name)
+        line = Line(call, self._announcer, ears, parts.folder, parts.wall, values)
+        return Flow(self._plan, line, self, parts.reach(), parts.session.phrases.failure_goodbye)
 
-    async def _answer(self) -> None:
-        """A conversation answers by itself, so that it misses nothing; an announcement needs the answer."""
-        await self._call.answer()
-        self._parts.live.announcing(self._call.call_id)
+    async def answer(self) -> None:
+        """See `Crew.answer`."""
+        if self._call.answered is None:
+            await self._call.answer()
+            self._parts.live.announcing(self._call.call_id)
 
-    async def _converse(self, name: str) -> CallOver | None:
-        """Let agents talk, one after another, until one is done (None) or the call is over."""
-        handed: str | None = name
+    async def reject(self, action: Reject) -> None:
+        """See `Crew.reject`."""
+        self._parts.metrics.refused("dialplan")
+        await reject(self._leg, action.code, retry_after=action.retry_after, reason=action.reason)
+
+    async def transfer(self, target: str, seconds: float) -> None:
+        """See `Crew.transfer`."""
+        await self._transfer(TransferBlind(target, seconds))
+        self._announcer.check()
+
+    async def converse(self, agent: str, *, covered: bool) -> CallOver | GoTo | None:
+        """See `Crew.converse`. Agents may hand over to one another."""
+        handed: str | None = agent
         while handed is not None:
-            stage = self._conversation(handed)
+            stage = self._conversation(handed, covered=covered)
             self._call.happened(StageBegan(now(), "agent", handed))
             self._parts.live.connected(self._call.call_id, handed)
             match await self._perform(stage):
-                case CallOver() as over:
+                case CallOver(reason) as over:
+                    if reason in _LOST and covered and self._call.closed is None:
+                        raise StepFailed("the conversation could not go on", "agent", reason)
                     return over
                 case Leave(SwitchAgent(agent)):
                     handed = agent
                 case Leave(End(reason, cause)):
                     return CallOver(reason, cause)
+                case Leave(GoTo() as jump):
+                    return jump
                 case Leave(order):
                     log.error("nothing follows an order", order=type(order).__name__)
                     return CallOver(EndReason.INTERNAL_ERROR)
@@ -203,13 +195,14 @@ class RouteRun:
                     handed = None
         return None
 
-    def _conversation(self, name: str) -> Stage:
+    def _conversation(self, name: str, *, covered: bool) -> Stage:
         parts = self._parts
+        settings = _covered(parts.session) if covered else parts.session
         agent = parts.agent(name)
         if isinstance(agent, SoundAgent):
-            return SoundStage(self._call, agent, parts.session, self.obey)
+            return SoundStage(self._call, agent, settings, self.obey)
         engines = replace(parts.engines, asr=self._asr, data=self._limit)
-        return CallSession(self._call, engines, agent, parts.session, self.obey)
+        return CallSession(self._call, engines, agent, settings, self.obey)
 
     async def _perform(self, stage: Stage) -> StageEnd:
         """Let a stage have the leg until it is over. Raises `CallerGone`."""
@@ -250,7 +243,11 @@ class RouteRun:
                 await self._hold(on)
             case TransferBlind():
                 await self._transfer(order)
-            case TransferAttended() | BridgeDial() | BridgeCall() | GoTo():
+            case GoTo(route):
+                if self._plan.named(route) is None:
+                    raise OrderRefused(f"no route is called {route}")
+                self._staged().leave(order)
+            case TransferAttended() | BridgeDial() | BridgeCall():
                 raise OrderRefused(f"{type(order).__name__} is not possible here")
             case _:
                 assert_never(order)
@@ -297,6 +294,12 @@ class RouteRun:
 
 
 _TIMED_OUT = 408
+
+
+def _covered(settings: SessionSettings) -> SessionSettings:
+    """For a conversation whose loss something follows: the first failure counts, no goodbye is said."""
+    turns = replace(settings.turns, guards=replace(settings.turns.guards, failures=1))
+    return replace(settings, turns=turns, phrases=replace(settings.phrases, failure_goodbye=""))
 
 
 def _state(code: int) -> str:

@@ -1,11 +1,12 @@
-"""What a route can do with a call, one frozen record each, and how it is written in YAML."""
+"""What a route can do with a call, one frozen record each: the plain ones. `forms.py` has all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+
+from gateway.dialplan import variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,7 @@ class Ring:
     """How long to ring, 0 to 120; the next action follows."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seconds <= 120:
-            raise ValueError("seconds: must lie between 0 and 120")
+        between("seconds", self.seconds, 0, 120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,15 @@ class SayText:
     """Speak a text to its end."""
 
     text: str
-    """What to say; 1 to 2,000 characters."""
+    """What to say; 1 to 2,000 characters; `${name}` stands for a variable."""
+    language: str = ""
+    """BCP 47; "" speaks the configured one."""
+    voice: str = ""
+    """Name of a voice; "" takes the configured one, or the language's first."""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.text.strip()) <= 2000:
+        spoken("text", self.text)
+        if not self.text.strip():
             raise ValueError("text: must have 1 to 2,000 characters; split a longer one over several actions")
 
 
@@ -56,6 +61,32 @@ class ConnectAgent:
 
     agent: str
     """A name under `agents` in the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetVariables:
+    """Give variables their values."""
+
+    values: Mapping[str, str]
+    """By name; texts with `${name}` are filled first, and may be up to 2,000 characters."""
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("values: must name a variable; write `set: {name: value}`")
+        for name, value in self.values.items():
+            if not variables.is_name(name) or name.startswith(variables.HEADER):
+                raise ValueError(f'values: "{name}" is no name; use letters, digits, _, - and dots')
+            if len(value) > variables.LONGEST_VALUE:
+                raise ValueError(f"values: {name} is longer than {variables.LONGEST_VALUE} characters")
+            variables.check(value)
+
+
+@dataclass(frozen=True, slots=True)
+class GoToRoute:
+    """Go on with another route of the plan, from its first action; nothing comes back."""
+
+    route: str
+    """Its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,55 +121,17 @@ class Reject:
             raise ValueError("reason: must be one printable line of at most 80 characters")
 
 
-Action: TypeAlias = Ring | Progress | Answer | SayText | PlayFile | ConnectAgent | HangUpCall | Reject
-"""One step of a route; steps run in order."""
+def between(name: str, value: float, low: float, high: float) -> None:
+    """Raises `ValueError` for a number outside."""
+    if not low <= value <= high:
+        raise ValueError(f"{name}: must lie between {low:g} and {high:g}")
 
 
-@dataclass(frozen=True, slots=True)
-class ActionForm:
-    """How an action is written: `- word`, `- word: value` or `- word: {field: value}`."""
-
-    cls: type[Action]
-    main: str
-    """Field that a bare value fills; "" when there is none."""
-    bare: bool
-    """Whether the word alone is enough."""
-
-
-FORMS: dict[str, ActionForm] = {
-    "ring": ActionForm(Ring, "seconds", True),
-    "progress": ActionForm(Progress, "", True),
-    "answer": ActionForm(Answer, "", True),
-    "say": ActionForm(SayText, "text", False),
-    "play": ActionForm(PlayFile, "file", False),
-    "agent": ActionForm(ConnectAgent, "agent", False),
-    "hangup": ActionForm(HangUpCall, "cause", True),
-    "reject": ActionForm(Reject, "code", True),
-}
-"""Every action by the word that the dialplan uses."""
-
-
-def order_problem(before: Sequence[Action], action: Action) -> tuple[str, str] | None:
-    """What is wrong with an action after those before it (what, cure), or None."""
-    last = before[-1] if before else None
-    if isinstance(last, ConnectAgent | HangUpCall | Reject):
-        return f"never happens: the call ends with `{_word(last)}` before it", "remove it, or move it up"
-    answered = any(isinstance(done, Answer) for done in before)
-    audible = answered or any(isinstance(done, Progress) for done in before)
-    if isinstance(action, SayText | PlayFile) and not audible:
-        return "needs an answered call", "put `- answer` before it, or `- progress` to be heard unanswered"
-    if isinstance(action, ConnectAgent | HangUpCall) and not answered:
-        cure = (
-            "use `reject` to refuse a call" if isinstance(action, HangUpCall) else "put `- answer` before it"
-        )
-        return "needs an answered call", cure
-    if isinstance(action, Reject | Ring | Progress | Answer) and answered:
-        cure = "use `hangup`" if isinstance(action, Reject) else "remove it, or move it before `answer`"
-        return "comes after the call was answered", cure
-    if isinstance(action, Ring | Progress) and audible:
-        return "comes after `progress`", "remove it, or move it before `progress`"
-    return None
-
-
-def _word(action: Action) -> str:
-    return next(name for name, form in FORMS.items() if form.cls is type(action))
+def spoken(name: str, text: str) -> None:
+    """Raises `ValueError` for a text that is too long to speak at once, or refers to variables wrongly."""
+    if len(text) > 2000:
+        raise ValueError(f"{name}: must have 1 to 2,000 characters; split a longer one over several actions")
+    try:
+        variables.check(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

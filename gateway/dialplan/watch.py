@@ -10,8 +10,11 @@ from pathlib import Path
 
 import structlog
 
+from gateway.dialplan.numbers import is_region
 from gateway.dialplan.plan import BUILT_IN, Dialplan, files
 from gateway.errors import DialplanFileError
+from gateway.secret import Secret
+from gateway.webhook_signature import secret_octets
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +28,18 @@ class DialplanSettings:
     reload_seconds: float = 2.0
     """Time between two looks for changed files, 0.1 or more; 0 never looks."""
 
+    region: str = ""
+    """Country whose numbers are dialled without its code, for files that do not say it; like DE."""
+
+    secret: Secret = Secret()
+    """Signs the requests of `webhook` and of voicemails: `whsec_` and base64 of 24 to 64 random octets;
+    `offhook batch secret` makes one. Without it none is sent, and those actions fail."""
+
     def __post_init__(self) -> None:
+        if self.secret:
+            secret_octets(self.secret.reveal(), "secret")
+        if self.region and not is_region(self.region):
+            raise ValueError("region: must be a country's two capital letters, like DE")
         if self.reload_seconds != 0 and self.reload_seconds < 0.1:
             raise ValueError("reload_seconds: must be 0.1 or more, or 0 to never look")
 
@@ -43,9 +57,10 @@ class DialplanWatcher:
         self._paths = settings.files or (BUILT_IN,)
         self._period = settings.reload_seconds
         self._agents = frozenset(agents)
+        self._region = settings.region
         self._on_reload = on_reload
         self._seen = self._stamps()
-        self._plan = Dialplan.load(self._paths, self._agents)
+        self._plan = Dialplan.load(self._paths, self._agents, self._region)
         self._task: asyncio.Task[None] | None = None
         self.error: DialplanFileError | None = None
         """What is wrong with the files now, while an older plan is in force."""
@@ -75,7 +90,7 @@ class DialplanWatcher:
             return False
         self._seen = stamps
         try:
-            plan = await asyncio.to_thread(Dialplan.load, self._paths, self._agents)
+            plan = await asyncio.to_thread(Dialplan.load, self._paths, self._agents, self._region)
         except DialplanFileError as error:
             self.error = error
             log.error("dialplan refused, the old one stays", problems=[str(p) for p in error.problems])

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.agents.base import Do, ReplyPart, Say, UserTurn
 from gateway.calls.orders import End, OrderRefused, SayNow, SendKeys, SwitchAgent, TransferBlind
-from gateway.dialplan.actions import Action, Answer, ConnectAgent
+from gateway.dialplan.actions import Answer, ConnectAgent
+from gateway.dialplan.forms import Action
 from media.legs.base import EndReason
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr

@@ -12,9 +12,11 @@ from gateway.agents.sound import SoundAgent
 from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry, RegistrySettings
 from gateway.calls.settings import Engines, SessionSettings
-from gateway.dialplan.actions import Action
-from gateway.dialplan.match import Match, Route, compile_pattern
+from gateway.dialplan.forms import Action
+from gateway.dialplan.match import Match, Route
+from gateway.dialplan.patterns import compile_pattern
 from gateway.dialplan.plan import Dialplan
+from gateway.dialplan.steps import plain
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.observers import SilentObserver
@@ -104,7 +106,7 @@ class FrontDesk:
 
     def __post_init__(self) -> None:
         match = Match((compile_pattern("200"),), (compile_pattern("100"),))
-        self.plan = Dialplan((Route("desk", match, tuple(self.actions), "plan.yaml:1"),))
+        self.plan = Dialplan((Route("desk", match, plain(*self.actions), "plan.yaml:1"),))
         self.keeper = Keeper()
         self.metrics = Metrics()
         self.registry = CallRegistry(self.limits)

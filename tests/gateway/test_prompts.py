@@ -8,9 +8,11 @@ from engines.base import TtsOptions
 from engines.speech_cache import SpeechCache
 from gateway.agents.echo import EchoSettings
 from gateway.calls.settings import PhraseSettings
-from gateway.dialplan.actions import Action, Answer, SayText
+from gateway.dialplan.actions import Answer, SayText
+from gateway.dialplan.forms import Action
 from gateway.dialplan.match import Match, Route
 from gateway.dialplan.plan import Dialplan
+from gateway.dialplan.steps import plain
 from gateway.prompts import Prompter, prompts, sentences
 from tests.fakes.tts import ToneTts
 from tests.virtual_time import run_virtual
@@ -21,7 +23,7 @@ OPTIONS = TtsOptions(8000)
 
 def plan(*texts: str) -> Dialplan:
     actions: list[Action] = [Answer(), *(SayText(text) for text in texts)]
-    return Dialplan((Route("desk", Match(), tuple(actions)),))
+    return Dialplan((Route("desk", Match(), plain(*actions)),))
 
 
 def test_all_that_is_known_to_be_said_is_collected_as_it_will_be_spoken() -> None:

@@ -10,7 +10,8 @@ import pytest
 from engines.base import AsrOptions, AsrStream, EngineBusy, EngineError, EngineFailed, EngineRefused
 from gateway.agents.base import Agent
 from gateway.calls.registry import RegistrySettings
-from gateway.dialplan.actions import Action, Answer, ConnectAgent, Reject, Ring
+from gateway.dialplan.actions import Answer, ConnectAgent, Reject, Ring
+from gateway.dialplan.forms import Action
 from media.legs.base import EndReason, Parties
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr

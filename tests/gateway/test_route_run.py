@@ -12,7 +12,6 @@ import pytest
 from engines.base import SpeechChunk, TtsOptions
 from gateway.calls.settings import DeadlineSettings, SessionSettings
 from gateway.dialplan.actions import (
-    Action,
     Answer,
     ConnectAgent,
     HangUpCall,
@@ -22,6 +21,7 @@ from gateway.dialplan.actions import (
     Ring,
     SayText,
 )
+from gateway.dialplan.forms import Action
 from media.legs.base import EndReason, LegClosed, LegError
 from media.wav import write_wav
 from tests.fakes.agent import ScriptedAgent
@@ -216,7 +216,8 @@ def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
         phone = Phone()
         desk.reception.take(phone)
         await desk.until_idle(5.0)
-        assert sum(len(pcm) for _, _, pcm in phone.playout.heard) == 1600 and tones(phone) == [500]
+        assert sum(len(pcm) for _, reply, pcm in phone.playout.heard if reply == 1) == 1600
+        assert tones(phone) == [500, 100], "the apology follows, as one phrase"
         assert phone.hung_up == [EndReason.INTERNAL_ERROR]
 
     asyncio.run(main())

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from engines.base import AsrOptions, AsrStream, EngineBusy
 from gateway.agents.media_stream import MediaStreamAgent
 from gateway.agents.media_stream_settings import MediaStreamSettings
-from gateway.dialplan.actions import Action, Answer, ConnectAgent, SayText
+from gateway.dialplan.actions import Answer, ConnectAgent, SayText
+from gateway.dialplan.forms import Action
 from media.legs.base import EndReason
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.app_socket import AppDial, AppSocket

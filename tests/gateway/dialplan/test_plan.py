@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,22 +20,25 @@ from gateway.dialplan.actions import (
     Ring,
     SayText,
 )
-from gateway.dialplan.match import Match, Route, compile_pattern
+from gateway.dialplan.match import Arrival, Match, Route
+from gateway.dialplan.patterns import compile_pattern
 from gateway.dialplan.plan import BUILT_IN, Dialplan, files
+from gateway.dialplan.steps import plain
 from gateway.errors import CallerForbidden, DialplanError, DialplanFileError, NumberUnknown, verdict
 from media.legs.base import Parties
 
 DATA = Path(__file__).parent.parent.parent / "data" / "dialplans"
+NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 GOOD = DATA / "good" / "every_action.yaml"
 
 
 def route(name: str, called: str = "", caller: str = "", trunk: str = "") -> Route:
-    patterns = (tuple([compile_pattern(text)] if text else []) for text in (called, caller, trunk))
-    return Route(name, Match(*patterns), (Answer(),))
+    asked = [tuple([compile_pattern(text)] if text else []) for text in (called, caller, trunk)]
+    return Route(name, Match(asked[0], asked[1], asked[2]), plain(Answer()))
 
 
-def call(called: str, caller: str = "100", trunk: str = "") -> Parties:
-    return Parties(caller=caller, called=called, trunk=trunk)
+def call(called: str, caller: str = "100", trunk: str = "", at: datetime = NOON) -> Arrival:
+    return Arrival(Parties(caller=caller, called=called, trunk=trunk), at)
 
 
 def test_every_action_is_read_in_every_spelling() -> None:
@@ -182,6 +186,6 @@ def test_no_data_raises_anything_but_a_dialplan_error(routes: list[object]) -> N
 def test_no_address_raises_anything_but_a_dialplan_error(called: str, caller: str, trunk: str) -> None:
     plan = Dialplan.load([GOOD], {"echo"})
     try:
-        assert plan.route(Parties(caller, called, trunk)) in plan.routes
+        assert plan.route(Arrival(Parties(caller, called, trunk), NOON)) in plan.routes
     except DialplanError:
         pass

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from gateway.dialplan.match import Arrival
 from gateway.dialplan.watch import DialplanSettings, DialplanWatcher
 from gateway.errors import DialplanFileError
 from media.legs.base import Parties
@@ -26,7 +28,7 @@ def test_a_change_is_taken_and_a_running_call_keeps_its_route(tmp_path: Path) ->
 
     async def scene() -> None:
         watch = watcher(path, heard)
-        running = watch.plan.route(Parties("", "1"))
+        running = watch.plan.route(Arrival(Parties("", "1"), datetime.now(UTC)))
         assert await watch.check() is False
         path.write_text(TWO)
         os.utime(path, ns=(1, 1))

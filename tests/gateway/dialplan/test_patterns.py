@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from gateway.dialplan.match import MAX_ADDRESS, any_of, compile_pattern, normalise
+from gateway.dialplan.numbers import normalise
+from gateway.dialplan.patterns import MAX_ADDRESS, any_of, compile_pattern
 
 
 @pytest.mark.parametrize(

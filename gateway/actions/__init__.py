@@ -1,0 +1,1 @@
+"""What a route's actions do to a running call; one file each."""

@@ -1,0 +1,279 @@
+"""A route's way through its actions: what follows what, what follows a failure, and that it ends.
+
+Nothing in a plan can hang a call or leave it in silence: every action has its deadline, a failure leads to
+the action's fallback, then to the plan's, then to a phrase that was spoken beforehand; steps are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, assert_never
+
+import structlog
+
+from engines.base import EngineError
+from gateway.actions import steps_ask, steps_reach
+from gateway.actions.line import Line, StepFailed
+from gateway.actions.webhook import PlanHooks
+from gateway.agents.base import AgentError
+from gateway.calls.call_events import RouteTaken, StageBegan
+from gateway.calls.orders import GoTo, OrderRefused
+from gateway.calls.stage import CallOver
+from gateway.control.dialer import Dialer
+from gateway.dialplan import variables
+from gateway.dialplan.actions import (
+    Answer,
+    ConnectAgent,
+    GoToRoute,
+    HangUpCall,
+    PlayFile,
+    Progress,
+    Reject,
+    Ring,
+    SayText,
+    SetVariables,
+)
+from gateway.dialplan.actions_ask import Gather, Menu, Record, Voicemail
+from gateway.dialplan.actions_reach import Bridge, Transfer, Webhook
+from gateway.dialplan.match import Route
+from gateway.dialplan.plan import Dialplan
+from gateway.dialplan.steps import Step, Steps
+from gateway.errors import GatewayError, verdict
+from media.clock import now
+from media.legs.base import EndReason, LegError
+
+log = structlog.get_logger(__name__)
+
+MOST_STEPS = 200
+"""Actions of one call; a plan that wants more runs in a circle."""
+MOST_JUMPS = 50
+"""`goto`s of one call."""
+FAILURES = (StepFailed, LegError, EngineError, AgentError, GatewayError, OrderRefused, OSError, ValueError)
+"""What an action may raise that the call survives."""
+
+Then: TypeAlias = CallOver | GoTo | Steps | None
+"""What follows an action: the call's end, another route, a branch, or the next action."""
+
+
+class Crew(Protocol):
+    """What a route needs of whoever runs the call."""
+
+    async def answer(self) -> None:
+        """Take the call. Idempotent. Raises `LegError`."""
+
+    async def reject(self, action: Reject) -> None:
+        """Refuse it."""
+
+    async def converse(self, agent: str, *, covered: bool) -> CallOver | GoTo | None:
+        """Let an agent talk; None when it is done with the call that goes on.
+
+        `covered`: something follows a failure, so no goodbye is said. Raises `CallerGone`, and `StepFailed`
+        when the agent or what it needs is lost.
+        """
+
+    async def transfer(self, target: str, seconds: float) -> None:
+        """Send the caller elsewhere by REFER. Raises `OrderRefused`, and `CallerGone` once he went."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What lies beyond the node, for routes that may reach there; None where nothing does."""
+
+    dialer: Dialer | None = None
+    hooks: PlanHooks | None = None
+
+
+class Exhausted(Exception):
+    """The call did more than any sound plan asks for."""
+
+
+class Flow:
+    """One call's way through its plan, which it keeps to the end whatever is read meanwhile."""
+
+    def __init__(self, plan: Dialplan, line: Line, crew: Crew, reach: Reach, apology: str = "") -> None:
+        """`apology`: said when something failed that nothing else follows."""
+        self._plan = plan
+        self._line = line
+        self._crew = crew
+        self._reach = reach
+        self._apology = apology
+        self._taken = 0
+        self._jumps = 0
+        self._early = False
+        self._resorting = False
+
+    async def run(self, route: Route) -> CallOver:
+        """Do the route, and those it leads to. Raises `CallerGone`."""
+        try:
+            while True:
+                end = await self._steps(route.steps)
+                if isinstance(end, CallOver):
+                    return end
+                if end is None:
+                    return CallOver(EndReason.DIALPLAN_HUNG_UP)
+                route = self._jump(end.route)
+        except Exhausted as error:
+            log.error("the route runs in a circle", route=route.name, why=str(error))
+            await self._apologise()
+            return CallOver(EndReason.INTERNAL_ERROR)
+
+    def _jump(self, name: str) -> Route:
+        self._jumps += 1
+        found = self._plan.named(name)
+        if self._jumps > MOST_JUMPS:
+            raise Exhausted(f"more than {MOST_JUMPS} jumps")
+        if found is None:
+            raise Exhausted(f"no route is called {name}")
+        self._line.set("route", name)
+        self._line.call.happened(RouteTaken(now(), name))
+        return found
+
+    async def _steps(self, steps: Steps) -> CallOver | GoTo | None:
+        for number, step in enumerate(steps):
+            self._line.announcer.check()
+            self._taken += 1
+            if self._taken > MOST_STEPS:
+                raise Exhausted(f"more than {MOST_STEPS} actions")
+            then = await self._step(step, steps[number + 1 :])
+            if isinstance(then, tuple):
+                then = await self._steps(then)
+            if then is not None:
+                return then
+        return None
+
+    async def _step(self, step: Step, following: Sequence[Step]) -> Then:
+        try:
+            return await self._do(step, following)
+        except FAILURES as error:
+            return await self._failed(step, error)
+
+    async def _failed(self, step: Step, error: Exception) -> Then:
+        """An action failed: its own fallback, else the plan's, else an apology and the end."""
+        judged = verdict(error)
+        reason = error.reason if isinstance(error, StepFailed) else judged.end_reason
+        told = str(error) if not isinstance(error, ValueError | OSError) else type(error).__name__
+        log.warning("action failed", action=step.word, where=f"{step.spot.source}:{step.spot.line}", why=told)
+        log.debug("action failed", detail=str(error))
+        self._line.set("failure", _word(error))
+        if isinstance(step.action, Answer):
+            return CallOver(reason)  # there is nobody to fall back for
+        if step.fallback:
+            return step.fallback
+        if self._resorting:
+            return None  # the next action of the fallback may still work
+        self._resorting = True
+        if self._plan.fallback:
+            end = await self._steps(self._plan.fallback)
+            if isinstance(end, GoTo):
+                self._resorting = False
+                return end
+            if isinstance(end, CallOver) and end.reason is not EndReason.DIALPLAN_HUNG_UP:
+                return end
+            return CallOver(reason, end.cause if end is not None else 0)
+        if not self._up:
+            await self._crew.reject(Reject(judged.sip_code))
+            return CallOver(EndReason.REJECTED)
+        await self._apologise()
+        return CallOver(reason)
+
+    async def _apologise(self) -> None:
+        """The last words, where any voice is left; they were spoken beforehand, into the cache."""
+        if self._up and self._apology:
+            with suppress(*FAILURES):
+                await self._line.announcer.phrase(self._apology)
+
+    @property
+    def _up(self) -> bool:
+        return self._line.call.answered is not None
+
+    async def _audible(self) -> None:
+        """A fallback may have to speak to somebody whose call was not answered yet."""
+        if not self._early:
+            await self._crew.answer()
+
+    # -- the actions ----------------------------------------------------------------------------------
+
+    async def _do(self, step: Step, following: Sequence[Step]) -> Then:
+        action, line = step.action, self._line
+        match action:
+            case Ring(seconds):
+                if not self._up:
+                    await line.call.leg.ring()
+                    await line.announcer.wait(seconds)
+            case Progress():
+                if not self._up:
+                    await line.call.leg.ring(early_media=True)
+                    self._early = True
+            case Answer():
+                # A conversation answers by itself, so that it misses nothing.
+                if not (following and isinstance(following[0].action, ConnectAgent)):
+                    await self._crew.answer()
+            case Reject():
+                return await self._reject(action)
+            case HangUpCall(cause):
+                return CallOver(EndReason.DIALPLAN_HUNG_UP, cause)
+            case SetVariables(values):
+                for name, text in values.items():
+                    line.set(name, variables.fill(text, line.values, variables.plain))
+            case GoToRoute(route):
+                return GoTo(route)
+            case ConnectAgent(agent):
+                return await self._crew.converse(agent, covered=bool(step.fallback or self._plan.fallback))
+            case SayText(text, language, voice):
+                await self._audible()
+                await line.announcer.say(line.spoken(text), language=language, voice=voice)
+            case PlayFile(file):
+                await self._audible()
+                await line.announcer.play(file)
+            case Gather() | Menu() | Record() | Voicemail() | Bridge() | Transfer() | Webhook():
+                return await self._stage(step)
+            case _:
+                assert_never(action)
+        return None
+
+    async def _reject(self, action: Reject) -> CallOver:
+        if self._up:
+            return CallOver(EndReason.DIALPLAN_HUNG_UP)
+        await self._crew.reject(action)
+        return CallOver(EndReason.REJECTED)
+
+    async def _stage(self, step: Step) -> Then:
+        """What takes its time and asks or reaches somebody."""
+        action, line, reach = step.action, self._line, self._reach
+        line.call.happened(StageBegan(now(), step.word))
+        if not isinstance(action, Webhook):
+            await self._crew.answer()
+        match action:
+            case Gather():
+                return await steps_ask.ask(line, step, action)
+            case Menu():
+                return await steps_ask.choose(line, step, action)
+            case Record():
+                return await steps_ask.record(line, step, action)
+            case Voicemail():
+                return await steps_ask.voicemail(line, step, action, reach.hooks)
+            case Bridge():
+                await steps_reach.bridge(line, reach.dialer, action)
+            case Transfer(how="bridge"):
+                bridge = Bridge(action.to, action.trunk, action.caller, action.ring_seconds)
+                await steps_reach.bridge(line, reach.dialer, bridge)
+                return CallOver(EndReason.TRANSFERRED)
+            case Transfer():
+                await self._crew.transfer(steps_reach.target(line, action.to), action.ring_seconds)
+            case Webhook():
+                return await steps_reach.webhook(line, step, action, reach.hooks)
+        return None
+
+
+def _word(error: Exception) -> str:
+    """One word for the variable `failure`."""
+    if isinstance(error, StepFailed):
+        return error.failure
+    if isinstance(error, EngineError):
+        return "engine"
+    sip_code = int(getattr(error, "sip_code", 0))
+    if isinstance(error, LegError | OrderRefused | GatewayError) and sip_code:
+        return steps_reach.failure_word(sip_code)
+    return "denied" if getattr(error, "reason", "") else "failed"
