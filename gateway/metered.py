@@ -8,6 +8,7 @@ from typing import TypeAlias, TypeVar
 from engines.base import Asr, AsrOptions, AsrStream, SpeechChunk, Transcript, Tts, TtsOptions
 from engines.traits import AsrTraits, TtsTraits, asr_traits, tts_traits
 from gateway.agents.base import Agent, CallInfo, ReplyPart, UserTurn
+from gateway.agents.companion import Companion, companion_of
 from gateway.agents.sound import SoundAgent, SoundCall
 from media.clock import now
 from media.frame import AudioFrame
@@ -89,6 +90,11 @@ class MeteredAgent:
     def name(self) -> str:
         """The agent's own."""
         return self._agent.name
+
+    @property
+    def companion(self) -> Companion | None:
+        """The agent's own; what it says unasked is not counted."""
+        return companion_of(self._agent)
 
     def greet(self) -> AsyncIterator[ReplyPart]:
         """The agent's own; a greeting is written down already, and not counted."""

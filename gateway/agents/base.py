@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from gateway.calls.orders import Order
+from media.frame import Pcm
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,25 @@ class CallInfo:
     caller: str
     called: str
     trunk: str = ""
+    outbound: bool = False
+    """We called."""
+
+
+class Interruptible(StrEnum):
+    """What of the caller's silences the agent."""
+
+    NONE = "none"
+    KEYS = "dtmf"
+    VOICE = "speech"
+    ANY = "any"
+
+    @property
+    def by_voice(self) -> bool:
+        return self in (Interruptible.VOICE, Interruptible.ANY)
+
+    @property
+    def by_keys(self) -> bool:
+        return self in (Interruptible.KEYS, Interruptible.ANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,8 @@ class UserTurn:
     """Counts the caller's turns from 1; 0 is the greeting, which answers nothing."""
     text: str
     dtmf: str = ""
+    unasked: bool = False
+    """Answers nothing, with number 0: the agent speaks by itself (`companion.Companion.unprompted`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +57,26 @@ class Say:
     """Text to speak; pieces may be of any size, they are joined and cut into sentences."""
 
     text: str
+    language: str = ""
+    """BCP 47; "" for the call's own."""
+    voice: str = ""
+    """Name of a voice; "" for the call's own, or the language's."""
+    interruptible: Interruptible | None = None
+    """What may cut the reply from here on; None leaves it to the call's settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaySound:
+    """Sound to play in its place between the texts."""
+
+    open: Callable[[int], AsyncGenerator[Pcm, None]]
+    """The sound at this sample rate, from its beginning. Raises `OSError`, `ValueError`, `GatewayError`."""
+    loops: int = 1
+    """How often; 0 for ever."""
+    interruptible: Interruptible | None = None
+    """As in `Say`."""
+    told: Callable[[str], None] | None = None
+    """Called when it was queued to its end (""), or could not be had (why, in words); it is left out then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +95,12 @@ class Do:
     """Called when it was done ("") or refused (why, in words)."""
 
 
-ReplyPart: TypeAlias = Say | HangUp | Do
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The agent's part in the call is over when everything said so far was heard; the call may go on."""
+
+
+ReplyPart: TypeAlias = Say | PlaySound | HangUp | Finish | Do
 
 
 class Agent(Protocol):

@@ -30,6 +30,7 @@ from gateway.calls.turn_events import (
     SayPhrase,
     StartReply,
     StopReply,
+    TalkOffered,
     Timer,
     TurnAction,
     Unduck,
@@ -72,12 +73,18 @@ class ReplyState:
     number: int
     turn: UserTurn | None
     """What it answers; None for a phrase of our own."""
-    interruptible: bool
+    by_voice: bool
+    """The caller's voice may cut it."""
+    by_keys: bool
     voiced: bool = False
     """Its own sound is queued."""
     audible_at: float | None = None
     """When something of it, or a filler ahead of it, began to sound."""
     hang_up: bool = False
+    keep_call: bool = False
+    """... and only the agent's part of it ends."""
+    by_caller: bool = False
+    """The caller cut it."""
     fault: Fault | None = None
     resumable: bool = True
     forget: bool = False
@@ -122,6 +129,8 @@ class Floor:
         self.ducked = False
         self.keys = ""
         self.warning_due = False
+        self.offered: TalkOffered | None = None
+        """The agent waits to say something that nobody asked for."""
         self.reason: EndReason | None = None
         self.timers: dict[Timer, float] = {}
         self.actions: list[TurnAction] = []
@@ -204,7 +213,8 @@ class Floor:
     # ---------------------------------------------------------------------------------------- our replies
 
     def start_reply(self, turn: UserTurn, now: float) -> None:
-        """Ask the agent, and wait for the sound of its answer."""
+        """Ask the agent, and wait for the sound of its answer; what it offered comes with it."""
+        self.offered = None
         self.live = self._new_reply(turn, self._may_interrupt(turn))
         self.actions.append(StartReply(self.live.number, turn))
         self._await_sound(now)
@@ -235,35 +245,38 @@ class Floor:
         self._await_sound(now, phase)
         self.disarm(Timer.FILLER)
 
-    def stop_live(self, *, forget: bool = False) -> None:
+    def stop_live(self, *, forget: bool = False, by_caller: bool = False) -> None:
         """Silence the live reply now; whether it goes on later is open."""
         assert self.live is not None
         self.settle_cut()
         self.cut, self.live = self.live, None
-        self.cut.forget = forget
+        self.cut.forget, self.cut.by_caller = forget, by_caller
         self.ducked = False
         self.actions.append(StopReply(self.cut.number))
 
     def close_live(self) -> None:
         """The live reply is over, heard out or not."""
         if self.live is not None:
-            self.actions.append(CloseReply(self.live.number))
+            self.actions.append(CloseReply(self.live.number, self.live.by_caller))
             self.live = None
             self.ducked = False
 
     def settle_cut(self) -> None:
         """The stopped reply will not go on."""
         if self.cut is not None:
-            number = self.cut.number
-            self.actions.append(DropReply(number) if self.cut.forget else CloseReply(number))
-            self.cut = None
+            cut, self.cut = self.cut, None
+            if cut.forget:
+                self.actions.append(DropReply(cut.number, asked=True))
+            else:
+                self.actions.append(CloseReply(cut.number, cut.by_caller))
 
     def resume_cut(self, now: float) -> None:
         """The stopped reply goes on under a new number."""
         assert self.cut is not None
         stopped, self.cut = self.cut, None
-        self.live = self._new_reply(stopped.turn, stopped.interruptible)
-        self.live.hang_up = stopped.hang_up
+        self.live = self._new_reply(stopped.turn, stopped.by_voice)
+        self.live.by_keys = stopped.by_keys
+        self.live.hang_up, self.live.keep_call = stopped.hang_up, stopped.keep_call
         self.live.fault = stopped.fault
         self.actions.append(ResumeReply(self.live.number, stopped.number))
         self._await_sound(now)
@@ -288,12 +301,12 @@ class Floor:
             self.say(phrase, now, phase=Phase.ENDING)
             self.arm(Timer.GOODBYE, now + self.settings.guards.goodbye)
 
-    def finish(self, reason: EndReason) -> None:
-        """Hang up now."""
+    def finish(self, reason: EndReason, *, keep_call: bool = False) -> None:
+        """Hang up now, or only end the conversation."""
         self.reason = self.reason or reason
         self.clear_floor()
         self.enter(Phase.ENDED)
-        self.actions.append(EndCall(self.reason))
+        self.actions.append(EndCall(self.reason, keep_call))
 
     def clear_floor(self) -> None:
         """Nobody says anything any more: close replies, drop what is being heard."""
@@ -336,11 +349,11 @@ class Floor:
         return self.settings.barge_in.policy is not BargeIn.OFF
 
     def _may_interrupt(self, turn: UserTurn) -> bool:
-        return self._barge_in and (turn.number > 0 or self.settings.barge_in.greeting)
+        return self._barge_in and (turn.number > 0 or turn.unasked or self.settings.barge_in.greeting)
 
     def _new_reply(self, turn: UserTurn | None, interruptible: bool) -> ReplyState:
         self.tally.replies += 1
-        return ReplyState(self.tally.replies, turn, interruptible)
+        return ReplyState(self.tally.replies, turn, interruptible, interruptible)
 
     def _await_sound(self, now: float, phase: Phase = Phase.THINKING) -> None:
         self.enter(phase)

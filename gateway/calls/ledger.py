@@ -118,7 +118,7 @@ class CallLedger:
     def closed(self, reply: Reply) -> None:
         """A reply is over: what was to be said, and what was heard."""
         if reply.turn is not None and (turn := self._find(reply.turn.number)):
-            turn.reply = " ".join(reply.script.sentences)
+            turn.reply = reply.script.text
             turn.heard = reply.heard
             turn.interrupted = not reply.complete
             if not turn.number and not turn.reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.agents.base import UserTurn
 from gateway.calls.floor import CallerTurn, Floor, ReplyState
+from gateway.calls.moves_reply import rest
 from gateway.calls.turn_events import DecodeEarly, GoOnHearing, Phase, Timer
 from gateway.calls.turn_settings import BargeIn
 from media.legs.base import DtmfReceived
@@ -12,7 +13,7 @@ from media.segmenter import SpeechEnded, SpeechStarted, VoiceDismissed, VoiceSus
 
 def suspect(floor: Floor, _: VoiceSuspected, now: float) -> None:
     """Perhaps the caller begins to speak: lower our voice."""
-    if floor.live is not None and floor.live.interruptible:
+    if floor.live is not None and floor.live.by_voice:
         floor.duck()
 
 
@@ -47,7 +48,9 @@ def go_on(floor: Floor, event: SpeechStarted, now: float) -> None:
 def interrupt(floor: Floor, event: SpeechStarted, now: float) -> None:
     """The caller speaks while the turn is ours: he goes on with his own, takes the floor, or contests it."""
     reply = floor.live
-    if reply is not None and not reply.interruptible:
+    if reply is not None and not reply.by_voice:
+        if floor.settings.barge_in.overhear and floor.phase is Phase.SPEAKING:
+            floor.open_turn(Phase.CONTESTED, now)
         return
     if floor.turn is not None and _had_not_finished(floor, floor.turn, reply, event):
         _reopen(floor, floor.turn, event, now)
@@ -56,7 +59,7 @@ def interrupt(floor: Floor, event: SpeechStarted, now: float) -> None:
         floor.open_turn(Phase.CONTESTED, now)
         floor.arm(Timer.CONTEST, now + floor.settings.barge_in.sustained)
     else:
-        floor.stop_live()
+        floor.stop_live(by_caller=True)
         floor.open_turn(Phase.HEARING, now)
 
 
@@ -78,7 +81,7 @@ def _reopen(floor: Floor, turn: CallerTurn, event: SpeechStarted, now: float) ->
     floor.counts["reopened"] += 1
     floor.drop_prepared()
     if floor.live is not None:
-        floor.stop_live(forget=True)
+        floor.stop_live(forget=True, by_caller=True)
     floor.enter(Phase.HEARING)
     floor.open_segment()
     floor.arm(Timer.TURN_LIMIT, now + floor.settings.guards.max_turn)
@@ -87,9 +90,13 @@ def _reopen(floor: Floor, turn: CallerTurn, event: SpeechStarted, now: float) ->
 def press(floor: Floor, event: DtmfReceived, now: float) -> None:
     """A key: it takes the floor at once, and wins over voice (tones sound like voice, too)."""
     settings = floor.settings.keys
-    if floor.live is not None and not floor.live.interruptible:
+    if not settings.as_turns:
+        _silence_by_key(floor, now)
+        return
+    if floor.live is not None and not floor.live.by_keys:
         floor.keys = (floor.keys + event.digit)[: settings.most]
         return
+    _mark_cut_by_caller(floor)
     floor.clear_floor()
     floor.enter(Phase.KEYING)
     ended = event.digit == settings.terminator
@@ -99,6 +106,20 @@ def press(floor: Floor, event: DtmfReceived, now: float) -> None:
         commit_keys(floor, Timer.KEYS, now)
     else:
         floor.arm(Timer.KEYS, now + settings.timeout)
+
+
+def _silence_by_key(floor: Floor, now: float) -> None:
+    """A key that is no turn cuts what the caller hears, where that may be cut by keys."""
+    heard = floor.phase in (Phase.SPEAKING, Phase.CONTESTED)
+    if heard and floor.live is not None and floor.live.by_keys:
+        _mark_cut_by_caller(floor)
+        floor.clear_floor()
+        rest(floor, now)
+
+
+def _mark_cut_by_caller(floor: Floor) -> None:
+    if floor.live is not None:
+        floor.live.by_caller = True
 
 
 def commit_keys(floor: Floor, _: Timer, now: float) -> None:

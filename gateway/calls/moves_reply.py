@@ -12,6 +12,7 @@ from gateway.calls.turn_events import (
     ReplyCut,
     ReplyEmpty,
     ReplyFailed,
+    ReplyGuarded,
     ReplyVoiced,
     Timer,
 )
@@ -72,7 +73,7 @@ def said(floor: Floor, _: PlayoutDrained | ReplyEmpty, now: float) -> None:
         return
     floor.close_live()
     if reply.hang_up:
-        floor.finish(EndReason.AGENT_HUNG_UP)
+        floor.finish(EndReason.AGENT_HUNG_UP, keep_call=reply.keep_call)
     elif reply.fault is not None:
         apologise(floor, reply.fault, now, of_phrase=reply.turn is None)
     else:
@@ -84,10 +85,10 @@ def said(floor: Floor, _: PlayoutDrained | ReplyEmpty, now: float) -> None:
 def said_while_contested(floor: Floor, _: PlayoutDrained | ReplyEmpty, now: float) -> None:
     """The reply ended under the caller's voice: what he says is a turn like any other."""
     assert floor.live is not None and floor.turn is not None
-    hang_up = floor.live.hang_up
+    reply = floor.live
     floor.close_live()
-    if hang_up:
-        floor.finish(EndReason.AGENT_HUNG_UP)
+    if reply.hang_up:
+        floor.finish(EndReason.AGENT_HUNG_UP, keep_call=reply.keep_call)
         return
     if floor.voice.speaking:
         floor.enter(Phase.HEARING)
@@ -113,6 +114,15 @@ def hang_up_asked(floor: Floor, event: HangUpAsked, now: float) -> None:
     """Remember it until the reply was heard."""
     if reply := floor.reply(event.reply):
         reply.hang_up = True
+        reply.keep_call = event.keep_call
+
+
+def guarded(floor: Floor, event: ReplyGuarded, now: float) -> None:
+    """The agent decides what may cut its reply."""
+    if reply := floor.reply(event.reply):
+        reply.by_voice, reply.by_keys = event.by_voice, event.by_keys
+        if not reply.by_voice and reply is floor.live:
+            floor.unduck()
 
 
 def cut_known(floor: Floor, event: ReplyCut, now: float) -> None:
@@ -149,9 +159,18 @@ def rest(floor: Floor, now: float) -> None:
         floor.arm(Timer.KEYS, now + floor.settings.keys.timeout)
     elif floor.voice.speaking:
         floor.open_turn(Phase.HEARING, now)
+    elif floor.offered is not None:
+        speak_up(floor, now)
     else:
         floor.enter(Phase.LISTENING)
         floor.arm(Timer.NO_INPUT, now + floor.settings.guards.no_input)
+
+
+def speak_up(floor: Floor, now: float) -> None:
+    """Let the agent say what nobody asked for."""
+    floor.turn = None
+    floor.drop_prepared()
+    floor.start_reply(UserTurn(0, "", unasked=True), now)
 
 
 def apologise(floor: Floor, fault: Fault, now: float, *, of_phrase: bool = False) -> None:

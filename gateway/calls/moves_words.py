@@ -7,7 +7,7 @@ from gateway.agents.base import UserTurn
 from gateway.calls.endpointing import Verdict, judge
 from gateway.calls.floor import Floor
 from gateway.calls.moves_reply import answer, apologise, give_back
-from gateway.calls.turn_events import DecodeEarly, Fault, GoOnHearing, Phase, Timer
+from gateway.calls.turn_events import DecodeEarly, Fault, GoOnHearing, Phase, TellOverheard, Timer
 from gateway.calls.words import same_words
 from media.segmenter import SpeechEnded, SpeechStarted, VoiceDismissed
 
@@ -94,7 +94,10 @@ def contest_words(floor: Floor, event: Transcript, now: float) -> None:
     """Both speak: enough words win the floor, a backchannel or noise gives it back."""
     floor.note(event)
     decided = event.early or event.is_final
-    if floor.meant_to_interrupt(decided=decided):
+    if _overhears(floor):
+        if decided:
+            _tell_overheard(floor, now)
+    elif floor.meant_to_interrupt(decided=decided):
         take_floor(floor, now)
         if floor.phase is Phase.ENDPOINTING:
             weigh_words(floor, event, now)
@@ -116,12 +119,16 @@ def contest_again(floor: Floor, _: SpeechStarted, now: float) -> None:
     assert floor.turn is not None
     floor.actions.append(GoOnHearing(floor.turn.segment))
     floor.disarm(Timer.FINAL)
-    floor.arm(Timer.CONTEST, now + floor.settings.barge_in.sustained)
+    if not _overhears(floor):
+        floor.arm(Timer.CONTEST, now + floor.settings.barge_in.sustained)
 
 
 def sustained_voice(floor: Floor, _: Timer, now: float) -> None:
     """No words, but he does not stop: he wants the floor."""
-    take_floor(floor, now)
+    if _overhears(floor):
+        _tell_overheard(floor, now)
+    else:
+        take_floor(floor, now)
 
 
 def no_words(floor: Floor, _: Timer, now: float) -> None:
@@ -131,13 +138,27 @@ def no_words(floor: Floor, _: Timer, now: float) -> None:
 
 def take_floor(floor: Floor, now: float) -> None:
     """The caller meant it: the reply ends here, what he says is a turn like any other."""
-    assert floor.turn is not None
+    assert floor.turn is not None and floor.live is not None
+    floor.live.by_caller = True
     floor.close_live()
     if floor.voice.speaking:
         floor.enter(Phase.HEARING)
     else:
         floor.enter(Phase.ENDPOINTING)
         floor.expect_end(floor.turn.text or None)
+
+
+def _overhears(floor: Floor) -> bool:
+    """Whether the reply goes on whatever the caller says, and he is only listened to."""
+    return floor.live is not None and not floor.live.by_voice
+
+
+def _tell_overheard(floor: Floor, now: float) -> None:
+    """The agent learns what he said so far; the reply goes on."""
+    assert floor.turn is not None
+    if floor.turn.text:
+        floor.actions.append(TellOverheard(floor.turn.text))
+    yield_floor(floor, now)
 
 
 def yield_floor(floor: Floor, now: float) -> None:

@@ -19,19 +19,21 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import structlog
 
 from engines.base import AsrOptions, EngineError, TtsOptions
 from gateway.agents.base import Agent, Do
+from gateway.calls.accompany import Accompaniment, SessionLine
 from gateway.calls.call import Call
 from gateway.calls.orders import (
     BridgeDial,
     Mute,
     Order,
     OrderRefused,
+    SwitchLanguage,
     TransferAttended,
     TransferBlind,
 )
@@ -39,7 +41,7 @@ from gateway.calls.recognition import Recognition
 from gateway.calls.replies import Reply
 from gateway.calls.settings import Engines, SessionSettings
 from gateway.calls.speaking import Speaker, SpeakingVoice
-from gateway.calls.stage import CallOver, Leave, StageEnd
+from gateway.calls.stage import CallOver, Done, Leave, StageEnd
 from gateway.calls.turn_events import (
     AsrLost,
     CallStarted,
@@ -54,6 +56,7 @@ from gateway.calls.turn_events import (
     GoOnHearing,
     HearingAction,
     OpenSegment,
+    Phase,
     PrepareReply,
     ReleaseReply,
     ResumeReply,
@@ -62,6 +65,7 @@ from gateway.calls.turn_events import (
     SpeakingAction,
     StartReply,
     StopReply,
+    TellOverheard,
     TurnAction,
     TurnEvent,
     Unduck,
@@ -71,6 +75,7 @@ from media.clock import now
 from media.frame import AudioFrame, Voice
 from media.legs.base import (
     AudioOneWay,
+    DtmfReceived,
     EndReason,
     LegAnswered,
     LegError,
@@ -107,13 +112,16 @@ class CallSession:
         self._leg = call.leg
         self._engines = engines
         self._agent = agent
-        self._settings = settings
+        self._beside = Accompaniment(agent)
+        self._settings = settings = self._beside.tuned(settings)
         self._have_done = obey
         self._observers = call.observers
         self._turns = TurnTaker(settings.turns, call.replies, call.turns)
         self._ledger = call.ledger
         self._end: StageEnd | None = None
         self._muted = False
+        self._language = settings.language
+        """Of the caller's next words."""
         self._acts: set[asyncio.Task[None]] = set()
         self._talk: _Talk | None = None
         self._waiting: deque[TurnEvent] = deque()
@@ -155,6 +163,10 @@ class CallSession:
         match order:
             case Mute(on):
                 self._muted = on
+            case SwitchLanguage(language, voice):
+                self._listen_in(language or self._language)
+                if self._talk is not None:
+                    self._talk.speaker.speak_as(language, voice)
             case _:
                 raise OrderRefused(f"a conversation cannot do {type(order).__name__}")
 
@@ -175,22 +187,35 @@ class CallSession:
             return
         settings, sample_rate = self._settings, answered.sample_rate
         limit, switched = self._engines.data, self._call.facts.switches.append
-        options = AsrOptions(
-            settings.language, sample_rate, hot_words=settings.hot_words, data=limit, on_switch=switched
-        )
         spoken = TtsOptions(
             sample_rate, settings.voice, settings.language, settings.speed, data=limit, on_switch=switched
         )
         voice = SpeakingVoice(self._engines.tts, spoken, settings.deadlines)
         self._talk = _Talk(
+            sample_rate,
             SpeechSegmenter(settings.segmenter, sample_rate),
-            Recognition(self._engines.asr, options, settings.recognition, self._log),
+            *self._recogniser(sample_rate),
             Speaker(self._agent, voice, self._leg.playout, self._tasks, self, self._log),
-            self._tasks.create_task(self._transcribe(), name="transcribe"),
         )
         self.feed(CallStarted())
+        self._beside.join(SessionLine(self._call, self._agent.name, self.feed, self._listen_in))
         while self._call.keys_ahead:  # somebody who knows the menu types ahead of it
-            self.feed(self._call.keys_ahead.popleft())
+            self._key(self._call.keys_ahead.popleft())
+
+    def _recogniser(self, sample_rate: int) -> tuple[Recognition, str, asyncio.Task[None]]:
+        """A recogniser of the caller's language, and the task that takes its words."""
+        settings, language = self._settings, self._language
+        options = AsrOptions(
+            language, sample_rate, hot_words=settings.hot_words,
+            data=self._engines.data, on_switch=self._call.facts.switches.append,
+        )  # fmt: skip
+        recognition = Recognition(self._engines.asr, options, settings.recognition, self._log)
+        task = self._tasks.create_task(self._transcribe(recognition), name="transcribe")
+        return recognition, language, task
+
+    def _listen_in(self, language: str) -> None:
+        """Hear another language, from the caller's next words on."""
+        self._language = language
 
     # --------------------------------------------------------------------- what is heard, and what follows
 
@@ -208,9 +233,11 @@ class CallSession:
                 return
             for event in talk.segmenter.push(frame, voice):
                 self._ledger.voice(event, now())
+                self._beside.voice(event)
                 self.feed(event)
-            talk.recognition.push(frame)
+            (self._talk or talk).recognition.push(frame)  # another one, where the language changed
             self._ledger.pushed(now())
+            self._tell_played()
 
     def notice(self, event: LegEvent) -> None:
         """Something happened on the leg."""
@@ -222,18 +249,28 @@ class CallSession:
                     self._sounds(self._talk.speaker.started(event), event.at)
                 case PlayoutDrained() if self._talk is not None:
                     self._talk.speaker.drained(event)
-            if not isinstance(event, LegAnswered | LegRinging | PlayoutMark | TransferAsked | AudioOneWay):
+                    self._tell_played()
+                    self._beside.audible(False)
+            if isinstance(event, DtmfReceived):
+                self._key(event)
+            elif not isinstance(event, LegAnswered | LegRinging | PlayoutMark | TransferAsked | AudioOneWay):
                 self.feed(event)
 
-    async def _transcribe(self) -> None:
+    def _key(self, event: DtmfReceived) -> None:
+        self.feed(event)
+        speaking = self._turns.phase in (Phase.SPEAKING, Phase.CONTESTED)
+        self._beside.key(event.digit, while_speaking=speaking)
+
+    async def _transcribe(self, recognition: Recognition) -> None:
         """Words, as long as there is a recogniser to give them."""
-        assert self._talk is not None
         try:
-            async with aclosing(self._talk.recognition.results()) as transcripts:
+            async with aclosing(recognition.results()) as transcripts:
                 async for transcript in transcripts:
                     self._ledger.transcript(transcript, now())
                     self.feed(transcript)
                     self._tell_words(transcript.text, is_final=False)
+                    if not transcript.is_final and self._turns.phase in (Phase.HEARING, Phase.ENDPOINTING):
+                        self._beside.words(transcript.text)
         except EngineError:
             self.feed(AsrLost())
 
@@ -263,9 +300,11 @@ class CallSession:
         """The only place where the call is acted upon."""
         for action in actions:
             match action:
-                case EndCall(reason):
-                    self._end = self._end or CallOver(reason)
+                case EndCall(reason, keep_call):
+                    self._end = self._end or (Done() if keep_call else CallOver(reason))
                     self._over.set()
+                case TellOverheard(text):
+                    self._beside.overheard(text)
                 case OpenSegment() | DecodeEarly() | GoOnHearing() | CommitTurn() | DropSegment():
                     self._recognise(action)
                 case _:
@@ -276,6 +315,11 @@ class CallSession:
         recognition = self._talk.recognition
         match action:
             case OpenSegment(segment):
+                if self._language != self._talk.language:
+                    self._talk.transcribing.cancel()
+                    new, language, task = self._recogniser(self._talk.sample_rate)
+                    self._talk = replace(self._talk, recognition=new, language=language, transcribing=task)
+                    recognition = new
                 recognition.start(segment, self._talk.segmenter.preroll())
             case DecodeEarly():
                 recognition.pause()
@@ -302,12 +346,18 @@ class CallSession:
                 self._silenced(speaker.stop(reply))
             case ResumeReply(reply, stopped):
                 speaker.resume(reply, stopped)
-            case CloseReply(reply):
+            case CloseReply(reply, interrupted):
+                self._tell_played()
                 closed, sounding = speaker.close(reply)
                 self._ledger.closed(closed)
                 self._silenced(sounding)
-            case DropReply(reply):
-                speaker.drop(reply)
+                if interrupted and closed.turn is not None:
+                    self._beside.interrupted(closed.heard, speaker.seconds(closed))
+            case DropReply(reply, asked):
+                dropped, sounding = speaker.drop(reply)
+                self._silenced(sounding)
+                if asked:
+                    self._beside.interrupted(dropped.heard, speaker.seconds(dropped))
             case SayPhrase(reply, phrase):
                 speaker.say(reply, self._settings.phrases.text(phrase))
             case SayFiller(reply, phrase):
@@ -343,11 +393,15 @@ class CallSession:
             self._tell_words(turn.text, is_final=True)
 
     def _sounds(self, reply: Reply | None, at: float) -> None:
+        if reply is not None:
+            self._beside.audible(True)
         if reply is not None and (timings := self._ledger.sounds(reply, at)):
             self._observers.tell(lambda o: o.timed(self._call.call_id, timings))
 
     def _silenced(self, sounding: bool) -> None:
         """A reply was cut; when the caller's voice did it, that is a barge-in."""
+        if sounding:
+            self._beside.audible(False)
         if sounding and self._talk is not None and self._talk.segmenter.speaking:
             timings = self._ledger.barged_in(now())
             self._observers.tell(lambda o: o.barged_in(self._call.call_id, timings))
@@ -374,6 +428,10 @@ class CallSession:
             do.told(refused)
         if waits:
             self.feed(LegResumed(now()))
+
+    def _tell_played(self) -> None:
+        if self._talk is not None and self._beside.counts_words:
+            self._beside.played(self._talk.speaker.fresh_words())
 
     def saying(self, reply: Reply, sentence: str) -> None:
         """The speaker queues a sentence."""
@@ -426,7 +484,10 @@ class CallSession:
 class _Talk:
     """What a session has from the answer on."""
 
+    sample_rate: int
     segmenter: SpeechSegmenter
     recognition: Recognition
-    speaker: Speaker
+    language: str
+    """That it hears."""
     transcribing: asyncio.Task[None]
+    speaker: Speaker

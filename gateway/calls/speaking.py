@@ -11,18 +11,31 @@ stands before its first sample.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
-from engines.base import EngineError, SpeechChunk, Tts, TtsOptions
+from engines.base import EngineError, Tts, TtsOptions
 from engines.text import SentenceSplitter
-from gateway.agents.base import Agent, AgentError, Do, HangUp, Say, UserTurn
+from gateway.agents.base import (
+    Agent,
+    AgentError,
+    Do,
+    Finish,
+    HangUp,
+    Interruptible,
+    PlaySound,
+    ReplyPart,
+    Say,
+    UserTurn,
+)
+from gateway.agents.companion import companion_of
 from gateway.calls.deadlines import paced
 from gateway.calls.heard import HeardTracker
-from gateway.calls.replies import Reply, Script
+from gateway.calls.replies import Passage, Reply, Script
 from gateway.calls.settings import DeadlineSettings
+from gateway.calls.sounds import looped
 from gateway.calls.timings import ReplyStamps
 from gateway.calls.turn_events import (
     Fault,
@@ -30,9 +43,11 @@ from gateway.calls.turn_events import (
     ReplyCut,
     ReplyEmpty,
     ReplyFailed,
+    ReplyGuarded,
     ReplyVoiced,
     TurnEvent,
 )
+from gateway.errors import GatewayError
 from media.clock import now
 from media.frame import Pcm
 from media.legs.base import Playout, PlayoutDrained, PlayoutStarted
@@ -82,6 +97,7 @@ class Speaker:
     ) -> None:
         self._agent = agent
         self._voice = voice
+        self._companion = companion_of(agent)
         self._playout = playout
         self._tasks = tasks
         self._events = events
@@ -117,7 +133,7 @@ class Speaker:
         """Say a phrase ahead of what the agent will say."""
         reply = self._replies[number]
         if text:
-            self._speak_in(reply, lambda: self._speak_sentence(reply, text, None), "fill")
+            self._speak_in(reply, lambda: self._speak_sentence(reply, Passage(text), None), "fill")
 
     def stop(self, number: int) -> bool:
         """Silence a reply, now; it may be resumed. Returns whether it was sounding."""
@@ -130,6 +146,8 @@ class Speaker:
         """Go on with a stopped reply, from the sentence where it was cut."""
         old = self._replies.pop(stopped)
         reply = self._new(number, old.turn, old.script, first=old.next_index)
+        reply.before = old.before + (old.sent or 0)
+        reply.words_told = old.words_told
         reply.reader = old.reader
         reply.released.set()
         self._begin(reply)
@@ -143,11 +161,18 @@ class Speaker:
             self._agent.heard(reply.turn, reply.heard, complete=reply.complete)
         return reply, sounding
 
-    def drop(self, number: int) -> None:
-        """A reply never was."""
+    def drop(self, number: int) -> tuple[Reply, bool]:
+        """A reply never was. Returns it, and whether it was sounding."""
         reply = self._replies.pop(number)
-        self._silence(reply)
+        sounding = self._silence(reply)
         reply.abandon()
+        return reply, sounding
+
+    def speak_as(self, language: str, voice: str) -> None:
+        """The language and the voice of what is said from the next sentence on; "" keeps each."""
+        options = self._voice.options
+        changed = replace(options, language=language or options.language, voice=voice or options.voice)
+        self._voice = replace(self._voice, options=changed)
 
     def level(self, gain: float) -> None:
         """Play what sounds at this level; the next reply is at full level again."""
@@ -174,35 +199,64 @@ class Speaker:
             reply.sent = event.samples
             reply.complete = reply.script.finished and reply.script.fault is None
 
+    def seconds(self, reply: Reply) -> float:
+        """How long the caller heard it, earlier attempts included."""
+        return (reply.before + (reply.sent or 0)) / self._voice.options.sample_rate
+
+    def fresh_words(self) -> str:
+        """The agent's words that were heard to their end since this was asked last."""
+        for reply in self._replies.values():
+            if reply.turn is not None and (reply.sounding or reply.sent):
+                here = self._playout.position() if reply.sent is None else reply.sent
+                words = f"{reply.script.text_before(reply.first)} {reply.tracker.at(here).text}".split()
+                fresh, reply.words_told = words[reply.words_told :], max(reply.words_told, len(words))
+                if fresh:
+                    return " ".join(fresh)
+        return ""
+
     # ------------------------------------------------------------------------------------------- the path
 
     async def _read(self, reply: Reply, turn: UserTurn) -> None:
         """Agent → script."""
-        splitter = SentenceSplitter()
-        pause: asyncio.TimerHandle | None = None
-        parts = self._agent.reply(turn) if turn.number else self._agent.greet()
-        limits = self._voice.deadlines
+        limits, writing = self._voice.deadlines, _Writing(reply.script)
         try:
-            async with aclosing(paced(parts, limits.agent_first, limits.agent_next)) as pieces:
+            async with aclosing(paced(self._parts(turn), limits.agent_first, limits.agent_next)) as pieces:
                 async for part in pieces:
-                    if pause is not None:
-                        pause.cancel()
+                    writing.goes_on()
                     match part:
-                        case Say(text):
+                        case Say():
                             reply.stamps.first_text = reply.stamps.first_text or now()
-                            reply.script.add(splitter.push(text))
-                            pause = _later(reply, splitter)
+                            self._guard(reply, part.interruptible)
+                            writing.write(part)
+                        case PlaySound():
+                            self._guard(reply, part.interruptible)
+                            writing.flush()
+                            reply.script.play(part)
                         case Do():
-                            reply.script.add(splitter.flush())
+                            writing.flush()
                             reply.script.order(part)
-                        case HangUp():
+                        case HangUp() | Finish():
                             reply.script.hang_up = True
+                            reply.script.keep_call = isinstance(part, Finish)
                             break
         finally:
-            if pause is not None:
-                pause.cancel()
-        reply.script.add(splitter.flush())
+            writing.goes_on()
+        writing.flush()
         reply.script.finish()
+
+    def _parts(self, turn: UserTurn) -> AsyncIterator[ReplyPart]:
+        """What the agent says to the turn, or by itself."""
+        if turn.number:
+            return self._agent.reply(turn)
+        if turn.unasked and self._companion is not None:
+            return self._companion.unprompted()
+        return self._agent.greet()
+
+    def _guard(self, reply: Reply, said: Interruptible | None) -> None:
+        """The agent says what may cut the reply."""
+        if said is not None and said is not reply.guard:
+            reply.guard = said
+            self._events.feed(ReplyGuarded(reply.number, said.by_voice, said.by_keys))
 
     async def _speak(self, reply: Reply) -> None:
         """Script → voice → playout, and what follows from its end."""
@@ -213,11 +267,13 @@ class Speaker:
                     await self._heard_so_far(reply)
                     reply.script.begin(item)
                     await asyncio.shield(self._events.act(item))
-                case (index, sentence):
-                    await self._speak_sentence(reply, sentence, index)
+                case (index, Passage(sound=None) as passage):
+                    await self._speak_sentence(reply, passage, index)
+                case (index, Passage(sound=sound)) if sound is not None:
+                    await self._play(reply, sound, index)
         await reply.released.wait()
         if reply.script.hang_up:
-            self._events.feed(HangUpAsked(reply.number))
+            self._events.feed(HangUpAsked(reply.number, reply.script.keep_call))
         if reply.script.fault is not None:
             self._events.feed(ReplyFailed(reply.number, reply.script.fault))
         elif not reply.voiced:
@@ -226,14 +282,14 @@ class Speaker:
         if reply.voiced:
             self._playout.finish()
 
-    async def _speak_sentence(self, reply: Reply, text: str, index: int | None) -> None:
+    async def _speak_sentence(self, reply: Reply, passage: Passage, index: int | None) -> None:
         """One sentence; `index` is None for a filler."""
         async with reply.mouth:
             own = index is not None
             stamps = reply.stamps if own else ReplyStamps()
             stamps.sentence = stamps.sentence or now()
-            limits = self._voice.deadlines
-            sound = self._voice.tts.speak(text, replace(self._voice.options, ahead=self._ahead(reply)))
+            limits, text = self._voice.deadlines, passage.text
+            sound = self._voice.tts.speak(text, self._options(reply, passage))
             begun = False
             async with aclosing(paced(sound, limits.tts_first, limits.tts_next)) as chunks:
                 async for chunk in chunks:
@@ -243,14 +299,38 @@ class Speaker:
                         begun = True
                         reply.tracker.begin(text, index)
                         self._events.saying(reply, text)
-                    await self._write(reply, chunk, own=own)
+                    reply.tracker.words(chunk.words)
+                    await self._write(reply, chunk.pcm, own=own)
             if begun:
                 reply.tracker.end()
 
-    async def _write(self, reply: Reply, chunk: SpeechChunk, *, own: bool) -> None:
-        """Queue a chunk for the caller; waits while the playout is full."""
-        reply.tracker.words(chunk.words)
-        rest: Pcm = chunk.pcm
+    def _options(self, reply: Reply, passage: Passage) -> TtsOptions:
+        """How a passage is spoken: a language of its own has a voice of its own."""
+        usual = self._voice.options
+        language = passage.language or usual.language
+        voice = passage.voice or (usual.voice if language == usual.language else "")
+        return replace(usual, language=language, voice=voice, ahead=self._ahead(reply))
+
+    async def _play(self, reply: Reply, sound: PlaySound, index: int) -> None:
+        """A sound, as often as it is wanted. One that cannot be had is left out."""
+        failed, limits, rate = "", self._voice.deadlines, self._voice.options.sample_rate
+        async with reply.mouth:
+            await reply.released.wait()
+            reply.tracker.begin("", index)
+            try:
+                source = paced(looped(sound, rate), limits.agent_first, limits.agent_next)
+                async with aclosing(source) as blocks:
+                    async for block in blocks:
+                        await self._write(reply, block, own=True)
+            except (GatewayError, OSError, ValueError, TimeoutError) as error:
+                failed = str(error) or "it did not come in time"
+                self._log.warning("sound not played", reply=reply.number, why=type(error).__name__)
+            reply.tracker.end()
+        if sound.told is not None:
+            sound.told(failed)
+
+    async def _write(self, reply: Reply, rest: Pcm, *, own: bool) -> None:
+        """Queue sound for the caller; waits while the playout is full."""
         while len(rest):
             taken = self._playout.write(rest, reply.number)
             reply.tracker.wrote(rest[:taken])
@@ -311,7 +391,7 @@ class Speaker:
     def _reading_failed(self, reply: Reply) -> None:
         """What the agent said so far is spoken; with nothing to speak, say at once that it failed."""
         reply.script.finish(Fault.AGENT)
-        if not reply.script.sentences:
+        if not reply.script.passages:
             self._events.feed(ReplyFailed(reply.number, Fault.AGENT))
 
     def _speaking_failed(self, reply: Reply) -> None:
@@ -332,11 +412,33 @@ class Speaker:
         return sounding
 
 
-def _later(reply: Reply, splitter: SentenceSplitter) -> asyncio.TimerHandle:
-    """Give the voice what is whole when the agent pauses."""
+class _Writing:
+    """What the agent writes, cut into sentences for its script."""
 
-    def give() -> None:
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._splitter = SentenceSplitter()
+        self._manner = ("", "")
+        """Language and voice of the sentence under way."""
+        self._pause: asyncio.TimerHandle | None = None
+
+    def write(self, say: Say) -> None:
+        """More text; a whole sentence need not wait for the next one. Raises `OverflowError`."""
+        if (say.language, say.voice) != self._manner:
+            self.flush()
+            self._manner = (say.language, say.voice)
+        self._script.add(self._splitter.push(say.text), *self._manner)
+        self._pause = asyncio.get_running_loop().call_later(_WRITING_PAUSE, self._paused)
+
+    def goes_on(self) -> None:
+        """The agent has not stopped to think after all, or will not write any more."""
+        if self._pause is not None:
+            self._pause.cancel()
+
+    def flush(self) -> None:
+        """What is left is a sentence. Raises `OverflowError`."""
+        self._script.add(self._splitter.flush(), *self._manner)
+
+    def _paused(self) -> None:
         with suppress(OverflowError):  # the next text says so
-            reply.script.add(splitter.pause())
-
-    return asyncio.get_running_loop().call_later(_WRITING_PAUSE, give)
+            self._script.add(self._splitter.pause(), *self._manner)

@@ -125,6 +125,27 @@ class HangUpAsked:
     """The agent wants the call to end once this reply was heard."""
 
     reply: int
+    keep_call: bool = False
+    """Only its own part of the call ends: the leg stays up for what follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyGuarded:
+    """The agent says what of the caller's may cut this reply."""
+
+    reply: int
+    by_voice: bool
+    by_keys: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TalkOffered:
+    """The agent has something to say that nobody asked for."""
+
+    preempts: bool = False
+    """What it is saying now is cut for it."""
+    urgent: bool = False
+    """The caller is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +175,8 @@ TurnEvent: TypeAlias = (
     | ReplyFailed
     | ReplyCut
     | HangUpAsked
+    | ReplyGuarded
+    | TalkOffered
     | AsrLost
     | LegHeld
     | LegResumed
@@ -244,6 +267,8 @@ class CloseReply:
     """The reply is over: tell the agent what the caller heard of it."""
 
     reply: int
+    interrupted: bool = False
+    """The caller cut it, and meant it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +276,8 @@ class DropReply:
     """The reply never was: the caller had not finished. The agent hears nothing of it."""
 
     reply: int
+    asked: bool = False
+    """It was more than a preparation: the agent had been asked for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,10 +312,19 @@ class Unduck:
 
 
 @dataclass(frozen=True, slots=True)
+class TellOverheard:
+    """The caller said this under a reply that goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndCall:
     """Hang up. The machine says this exactly once, and nothing after it."""
 
     reason: EndReason
+    keep_call: bool = False
+    """Only the conversation ends; whoever runs the call decides what follows."""
 
 
 HearingAction: TypeAlias = OpenSegment | DecodeEarly | GoOnHearing | CommitTurn | DropSegment
@@ -309,4 +345,4 @@ SpeakingAction: TypeAlias = (
 )
 """Orders to the speaker and the playout."""
 
-TurnAction: TypeAlias = HearingAction | SpeakingAction | EndCall
+TurnAction: TypeAlias = HearingAction | SpeakingAction | TellOverheard | EndCall

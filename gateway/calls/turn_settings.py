@@ -41,6 +41,8 @@ class BargeInSettings:
         "yeah okay", "oh okay", "okay yeah", "go on",
     )  # fmt: skip
     """What a listener says without wanting the floor, in small letters; an answer to a question is none."""
+    overhear: bool = False
+    """Listen to what the caller says under a reply that he cannot interrupt, for agents that want to know."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.duck_gain <= 1:
@@ -103,6 +105,8 @@ class KeySettings:
     """The key that ends it at once; "" for none. It is not part of the number."""
     most: int = 32
     """Keys in one turn; the last one ends it."""
+    as_turns: bool = True
+    """Off for agents that follow every key by themselves: keys interrupt a reply, and are no turns."""
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from engines.base import Transcript
+from gateway.calls import moves_agent as agent
 from gateway.calls import moves_caller as caller
 from gateway.calls import moves_guard as guard
 from gateway.calls import moves_reply as reply
@@ -27,7 +28,9 @@ from gateway.calls.turn_events import (
     ReplyCut,
     ReplyEmpty,
     ReplyFailed,
+    ReplyGuarded,
     ReplyVoiced,
+    TalkOffered,
     Timer,
 )
 from media.legs.base import DtmfReceived, LegClosed, LegHeld, LegResumed, PlayoutDrained, PlayoutStarted
@@ -76,6 +79,8 @@ TALKING: dict[Trigger, Step] = ALWAYS | {
     LegHeld: row(guard.hold, HELD),
     DtmfReceived: row(caller.press, KEYING, THINKING),
     ReplyCut: row(reply.cut_known),
+    ReplyGuarded: row(reply.guarded),
+    TalkOffered: row(agent.offered_to_caller, THINKING),
     Timer.WARNING: row(guard.warn_later),
     Timer.DURATION: row(guard.too_long, ENDING),
 }
@@ -87,6 +92,7 @@ QUIET: dict[Trigger, Step] = {VoiceSuspected: IGNORED, VoiceDismissed: IGNORED}
 TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
     LISTENING: TALKING | QUIET | {
         CallStarted: row(guard.begin_call, THINKING),
+        TalkOffered: row(agent.offered, THINKING),
         SpeechStarted: row(caller.begin_turn, HEARING),
         Timer.NO_INPUT: row(guard.silent_caller, THINKING, ENDING),
         Timer.WARNING: row(guard.warn_now, THINKING),
@@ -118,6 +124,7 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         SpeechStarted: row(caller.interrupt, HEARING),
         SpeechEnded: IGNORED,
         PlayoutStarted: row(reply.sounds, SPEAKING),
+        TalkOffered: row(agent.offered_over_reply),
         ReplyVoiced: row(reply.voiced, SPEAKING),
         PlayoutDrained: row(reply.said, *APOLOGISING, ENDED),
         ReplyEmpty: row(reply.said, *APOLOGISING, ENDED),
@@ -128,6 +135,8 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         Timer.DEAD_AIR: row(guard.dead_air, *APOLOGISING),
     },
     SPEAKING: TALKING | {
+        DtmfReceived: row(caller.press, KEYING, *RESTING),
+        TalkOffered: row(agent.offered_over_reply, THINKING),
         VoiceSuspected: row(caller.suspect),
         VoiceDismissed: row(caller.dismiss),
         SpeechStarted: row(caller.interrupt, HEARING, CONTESTED),
@@ -138,6 +147,7 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         HangUpAsked: row(reply.hang_up_asked),
     },
     CONTESTED: TALKING | QUIET | {
+        DtmfReceived: row(caller.press, KEYING, *RESTING),
         Transcript: row(words.contest_words, HEARING, ENDPOINTING, SPEAKING),
         SpeechStarted: row(words.contest_again),
         SpeechEnded: row(words.contest_silence),
@@ -146,7 +156,7 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         HangUpAsked: row(reply.hang_up_asked),
         Timer.CONTEST: row(words.sustained_voice, HEARING),
         Timer.FINAL: row(words.no_words, SPEAKING),
-        Timer.TURN_LIMIT: row(words.sustained_voice, HEARING),
+        Timer.TURN_LIMIT: row(words.sustained_voice, HEARING, SPEAKING),
     },
     HELD: QUIET | {
         LegClosed: row(guard.leg_closed, ENDED),
@@ -159,6 +169,8 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         SpeechStarted: IGNORED,
         SpeechEnded: IGNORED,
         ReplyCut: row(reply.cut_known),
+        ReplyGuarded: IGNORED,
+        TalkOffered: row(agent.offered_later),
         Timer.WARNING: row(guard.warn_later),
         Timer.DURATION: row(guard.too_long_on_hold, ENDED),
     },
@@ -168,6 +180,8 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         DtmfReceived: IGNORED,
         AsrLost: IGNORED,
         HangUpAsked: IGNORED,
+        ReplyGuarded: IGNORED,
+        TalkOffered: IGNORED,
         PlayoutStarted: IGNORED,
         ReplyVoiced: row(reply.voiced),
         LegHeld: row(guard.goodbye_said, ENDED),

@@ -25,6 +25,7 @@ from gateway.calls.turn_events import (
     ReplyCut,
     ReplyEmpty,
     ReplyFailed,
+    ReplyGuarded,
     ReplyVoiced,
     Timer,
     TurnAction,
@@ -127,7 +128,7 @@ class TurnTaker:
                 return self._floor.cut is None or self._floor.cut.number != event.reply
             case PlayoutStarted() | PlayoutDrained():
                 return self._floor.reply(event.reply) is None
-            case ReplyVoiced() | ReplyEmpty() | ReplyFailed() | HangUpAsked():
+            case ReplyVoiced() | ReplyEmpty() | ReplyFailed() | HangUpAsked() | ReplyGuarded():
                 return self._floor.reply(event.reply) is None
             case _:
                 return False

@@ -30,8 +30,7 @@ async def converse(
     reason = EndReason.INTERNAL_ERROR
     try:
         end = await session.run()
-        assert isinstance(end, CallOver)
-        reason = end.reason
+        reason = end.reason if isinstance(end, CallOver) else EndReason.AGENT_HUNG_UP
     finally:
         record = await call.close(reason)
     return record

@@ -25,15 +25,17 @@ from gateway.calls.turn_events import (
     ReplyCut,
     ReplyEmpty,
     ReplyFailed,
+    ReplyGuarded,
     ReplyVoiced,
     ResumeReply,
     SayPhrase,
     StartReply,
     StopReply,
+    TalkOffered,
     TurnAction,
     TurnEvent,
 )
-from gateway.calls.turn_settings import BargeIn, BargeInSettings, TurnSettings
+from gateway.calls.turn_settings import BargeIn, BargeInSettings, KeySettings, TurnSettings
 from gateway.calls.turn_table import TABLE, Trigger
 from gateway.calls.turns import TurnTaker
 from media.legs.base import (
@@ -79,11 +81,19 @@ class AnyCall(RuleBasedStateMachine):
         self.ends: list[EndReason] = []
         self.once: set[tuple[int, str]] = set()
 
-    @initialize(policy=st.sampled_from(BargeIn), speculate=st.booleans(), resume=st.booleans())
-    def answer_the_call(self, policy: BargeIn, speculate: bool, resume: bool) -> None:
-        self.turns = Watched(
-            TurnSettings(barge_in=BargeInSettings(policy=policy, resume=resume), speculate=speculate)
-        )
+    @initialize(
+        policy=st.sampled_from(BargeIn),
+        speculate=st.booleans(),
+        resume=st.booleans(),
+        overhear=st.booleans(),
+        as_turns=st.booleans(),
+    )
+    def answer_the_call(
+        self, policy: BargeIn, speculate: bool, resume: bool, overhear: bool, as_turns: bool
+    ) -> None:
+        barge_in = BargeInSettings(policy=policy, resume=resume, overhear=overhear)
+        keys = KeySettings(as_turns=as_turns)
+        self.turns = Watched(TurnSettings(barge_in=barge_in, keys=keys, speculate=speculate))
         self.feed(CallStarted())
 
     # ------------------------------------------------------------------------------------- what happens
@@ -152,6 +162,15 @@ class AnyCall(RuleBasedStateMachine):
             "rest": ReplyCut(number, resumable=True),
         }
         self.feed(events[kind])
+
+    @precondition(lambda self: self.numbers)
+    @rule(by_voice=st.booleans(), by_keys=st.booleans(), back=st.integers(0, 1))
+    def guarded(self, by_voice: bool, by_keys: bool, back: int) -> None:
+        self.feed(ReplyGuarded(max(self.numbers) - back, by_voice, by_keys))
+
+    @rule(preempts=st.booleans(), urgent=st.booleans())
+    def offered(self, preempts: bool, urgent: bool) -> None:
+        self.feed(TalkOffered(preempts, urgent))
 
     @rule(held=st.booleans())
     def hold(self, held: bool) -> None:
