@@ -42,6 +42,12 @@ def tts_traits(engine: object) -> TtsTraits:
     return found if isinstance(found, TtsTraits) else TtsTraits()
 
 
+def trouble_of(engine: object) -> str:
+    """Why the engine is out of order for good, as its attribute `trouble` says; "" while it is not."""
+    found = getattr(engine, "trouble", "")
+    return found if isinstance(found, str) else ""
+
+
 def facts_of(engine: object) -> dict[str, str]:
     """What the engine's attribute `facts` tells operators, such as its model and the model's licence."""
     found = getattr(engine, "facts", None)

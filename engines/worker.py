@@ -28,7 +28,7 @@ from engines.riva.door import Door
 from engines.riva.endpointing import LevelJudge, VoiceJudge
 from engines.riva.server import PortTaken, RivaServer
 from engines.riva.tts_service import TtsService
-from engines.traits import facts_of
+from engines.traits import facts_of, trouble_of
 from engines.worker_http import HttpServer, Page
 from engines.worker_metrics import WorkerMetrics
 from engines.worker_settings import AsrWorkerSettings, TtsWorkerSettings, WorkerSettings
@@ -49,9 +49,15 @@ class State(StrEnum):
     LOADING = "loading"
     WARMING = "warming"
     READY = "ready"
+    FAILED = "failed"
+    """The engine is out of order for good; the process ends, for whoever starts it again."""
     DRAINING = "draining"
 
 
+_LOOK_SECONDS = 1.0
+"""Between two looks whether the engine is still in order."""
+_TELL_SECONDS = 3.0
+"""How long a worker says that it has failed before its ports close."""
 _STARTING = frozenset({State.DOWNLOADING, State.LOADING, State.WARMING})
 
 
@@ -81,7 +87,7 @@ class Worker:
         self._announcer: Announcer | None = None
         self._http = HttpServer({
             "/health": self._health,
-            "/live": lambda: Page(b"alive\n"),
+            "/live": self._live,
             "/metrics": lambda: Page(self.metrics.render(), "text/plain; version=1.0.0; charset=utf-8"),
         })  # fmt: skip
 
@@ -153,6 +159,25 @@ class Worker:
             self._grpc.ready(True)
         log.info("worker ready", engine=self._engine.name if self._engine else "", **facts_of(self._engine))
 
+    async def trouble(self) -> str:
+        """Returns when the engine is out of order for good, with the reason."""
+        while True:
+            if told := trouble_of(self._engine):
+                return told
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def fail(self, reason: str) -> None:
+        """Tell everybody that nothing is served any more, for a moment, before the ports close."""
+        self._enter(State.FAILED)
+        self._detail = reason
+        log.error("the engine is out of order", engine=self._engine.name if self._engine else "", why=reason)
+        self.door.close(f"the worker is out of order; use another: {reason}")
+        if self._grpc is not None:
+            self._grpc.ready(False)
+        if self._announcer is not None:
+            await self._announcer.withdraw()
+        await asyncio.sleep(_TELL_SECONDS)
+
     def give_up(self) -> None:
         """Load no further."""
         self._enter(State.DRAINING)
@@ -195,6 +220,11 @@ class Worker:
     def _load_now(self) -> Load:
         engine = self._engine.name if self._engine else ""
         return Load(engine, self.door.taken, self._settings.limits.streams, self.state is State.READY)
+
+    def _live(self) -> Page:
+        if self.state is State.FAILED:
+            return Page(b"failed\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+        return Page(b"alive\n")
 
     def _health(self) -> Page:
         told = {
@@ -254,7 +284,13 @@ async def _serve(
             return
         begin(loading.result())
         worker.ready()
-        await stopping
+        failing = loop.create_task(worker.trouble())
+        await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+        failing.cancel()
+        if not stopping.done():
+            reason = failing.result()
+            await worker.fail(reason)
+            raise WorkerFailed(f"the engine is out of order: {reason}; start the worker again")
         stop.clear()
         await _first(worker.drain(), stop.wait())
     finally:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 import numpy as np
 import structlog
 
-from engines.base import EngineBusy, EngineError, EngineFailed, EngineTimeout, SpeechChunk, TtsOptions, Word
+from engines.base import EngineFailed, SpeechChunk, TtsOptions, Word
 from engines.coqui.ask import Listener, check, require_library
 from engines.coqui.checkpoint import fetched, find
 from engines.coqui.gather import Gatherer
 from engines.coqui.licence import Licence
-from engines.coqui.mail import Mail
 from engines.coqui.reading import stretches
 from engines.coqui.settings import CoquiVitsSettings
 from engines.coqui.thread import ModelThread
 from engines.coqui.vits_bench import Order, SentenceModel, VitsBench
+from engines.coqui.voice import CoquiVoice
 from engines.loudness import to_pcm
 from engines.models.base import Models
 from engines.models.local import LocalModels
@@ -34,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 _WARM_UP = ("Hello.", "Thank you for calling, how can I help you today?")
 _WARM_CALLS = (1, 4)
-_TEXT_THREADS = 2
 
 
 class VitsVoice(SentenceModel, Protocol):
@@ -47,7 +44,7 @@ class VitsVoice(SentenceModel, Protocol):
     def sentence(self, stretch: Stretch, voice: str, speed: float) -> Any: ...
 
 
-class CoquiVitsTts:
+class CoquiVitsTts(CoquiVoice):
     """A `Tts`. Chunks are stretches of speech, a long first sentence being cut at its first clause."""
 
     name = "coqui_vits"
@@ -60,16 +57,13 @@ class CoquiVitsTts:
     ) -> None:
         """`load`: makes the model, in its thread; by default the real one. Raises ImportError without it."""
         self._settings = settings or CoquiVitsSettings()
+        super().__init__(self._settings.deadline)
         self._models = models or LocalModels()
         if load is None:
             require_library()
         self._load = load or _load
-        self._loading = asyncio.Lock()
-        self._thread: ModelThread | None = None
         self._bench: VitsBench | None = None
         self._model: VitsVoice | None = None
-        self._text = ThreadPoolExecutor(_TEXT_THREADS, thread_name_prefix="coqui-text")
-        self._counts = {"passages": 0, "refused_busy": 0, "cancelled": 0, "failed": 0}
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -86,7 +80,7 @@ class CoquiVitsTts:
         return {"model": self._settings.model, "licence": Licence(self._settings.licence).shown}
 
     def stats(self) -> dict[str, float]:
-        """Passages spoken whole, refusals, cancellations, failures; batches, their sentences, late ones."""
+        """Passages spoken whole, refused, cancelled, failed, unread; batches, their sentences, late ones."""
         told: dict[str, float] = dict(self._counts)
         if self._bench is not None:
             bench = self._bench
@@ -116,47 +110,11 @@ class CoquiVitsTts:
             options = TtsOptions(language=model.languages[0])
             for text in _WARM_UP:
                 for calls in _WARM_CALLS:
-                    await asyncio.gather(*(self._drain(text, options) for _ in range(calls)))
+                    await asyncio.gather(*(self._unheard(text, options) for _ in range(calls)))
             bench.batches = bench.sentences = bench.late = 0
 
-    async def _drain(self, text: str, options: TtsOptions) -> None:
-        try:
-            async for _ in self._spoken(text, options):
-                pass
-        except EngineBusy:
-            pass
-
-    async def aclose(self) -> None:
-        """Stop the thread. Idempotent; passages that still wait raise `EngineFailed`."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            if self._bench is not None:
-                thread.post(self._bench.close)
-            await asyncio.to_thread(thread.close)
-        self._text.shutdown(wait=False)
-
-    async def speak(self, text: str, options: TtsOptions) -> AsyncIterator[SpeechChunk]:
-        """One chunk per stretch of speech, each with its words, timed from the passage's first sample.
-
-        Raises `EngineRefused`, `EngineBusy`, `EngineTimeout` or `EngineFailed`.
-        """
-        await self.warm_up()
-        try:
-            async with aclosing(self._spoken(text, options)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            self._counts["passages"] += 1
-        except (GeneratorExit, asyncio.CancelledError):
-            self._counts["cancelled"] += 1
-            raise
-        except EngineBusy:
-            self._counts["refused_busy"] += 1
-            raise
-        except EngineError:
-            self._counts["failed"] += 1
-            raise
-
     async def _spoken(self, text: str, options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:
+        """One chunk per stretch of speech, each with its words, timed from the passage's first sample."""
         model, (thread, bench) = self._known(), self._running()
         language = check(text, options, self._settings.longest_text, model.voices, model.languages)
         voice = options.voice or model.voices[0]
@@ -166,23 +124,15 @@ class CoquiVitsTts:
         for place, part in enumerate(parts):
             sentence = await loop.run_in_executor(self._text, model.sentence, part, voice, options.speed)
             playing = place > 0 or options.ahead > 0
-            order: Order = Order(sentence, listener.due, playing, Mail())
+            order: Order = Order(sentence, listener.due, playing, self._mail())
             thread.post(lambda order=order: bench.take(order))  # type: ignore[misc]
             try:
-                said = await self._answer(order)
+                said = await self._next(order.mail, order.due)
             finally:
                 thread.post(lambda order=order: bench.cancel(order))  # type: ignore[misc]
             chunk = await loop.run_in_executor(self._text, self._chunk, said, part, options, listener.seconds)
             listener.hears(len(chunk.pcm), now())
             yield chunk
-
-    async def _answer(self, order: Order) -> Any:
-        deadline = self._settings.deadline
-        try:
-            async with asyncio.timeout_at(max(order.due, now()) + deadline):
-                return await order.mail.get()
-        except TimeoutError as error:
-            raise EngineTimeout(f"no speech {deadline} s after it was due") from error
 
     def _chunk(self, said: Any, part: Stretch, options: TtsOptions, begins: float) -> SpeechChunk:
         """In a text thread: trimmed, levelled, at the leg's rate, with its pause and its words' times."""
@@ -199,9 +149,12 @@ class CoquiVitsTts:
         return self._model
 
     def _running(self) -> tuple[ModelThread, VitsBench]:
-        if self._thread is None or self._bench is None:
+        if self._bench is None:
             raise EngineFailed("the voice is closed")
-        return self._thread, self._bench
+        return self._open_thread(), self._bench
+
+    def _working(self) -> VitsBench | None:
+        return self._bench
 
 
 def _timed(

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
-from engines.base import (
-    EngineBusy,
-    EngineError,
-    EngineFailed,
-    EngineTimeout,
-    SpeechChunk,
-    TtsOptions,
-)
+from engines.base import EngineFailed, SpeechChunk, TtsOptions
 from engines.coqui.ask import Listener, check, require_library
 from engines.coqui.checkpoint import fetched, find
-from engines.coqui.mail import Mail
 from engines.coqui.reading import stretches
 from engines.coqui.scheduler import SpeechScheduler
 from engines.coqui.settings import CoquiXttsSettings
 from engines.coqui.thread import ModelThread
+from engines.coqui.voice import CoquiVoice
 from engines.coqui.xtts_bench import Passage, TokenModel, XttsBench
 from engines.models.base import Models
 from engines.models.local import LocalModels
@@ -38,7 +29,6 @@ log = structlog.get_logger(__name__)
 _WARM_UP = "Thank you for calling."
 _WARM_CALLS = (1, 3)
 """How many speak at once while the costs are learned."""
-_TEXT_THREADS = 2
 
 
 class XttsVoice(TokenModel, Protocol):
@@ -60,7 +50,7 @@ class Loaded:
     speakers: Mapping[str, Any]
 
 
-class CoquiXttsTts:
+class CoquiXttsTts(CoquiVoice):
     """A `Tts`. Gives no word times: the model does not tell when it says what."""
 
     name = "coqui_xtts"
@@ -73,16 +63,13 @@ class CoquiXttsTts:
     ) -> None:
         """`load`: makes the model, in its thread; by default the real one. Raises ImportError without it."""
         self._settings = settings or CoquiXttsSettings()
+        super().__init__(self._settings.deadline)
         self._models = models or LocalModels()
         if load is None:
             require_library()
         self._load = load or _load
-        self._loading = asyncio.Lock()
-        self._thread: ModelThread | None = None
         self._bench: XttsBench | None = None
         self._loaded: Loaded | None = None
-        self._text = ThreadPoolExecutor(_TEXT_THREADS, thread_name_prefix="coqui-text")
-        self._counts = {"passages": 0, "refused_busy": 0, "cancelled": 0, "failed": 0}
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -133,47 +120,11 @@ class CoquiXttsTts:
     async def _warm(self) -> None:
         options = TtsOptions(sample_rate=8000, language=self._known().model.languages[0])
         for calls in _WARM_CALLS:
-            await asyncio.gather(*(self._drain(_WARM_UP, options) for _ in range(calls)))
+            await asyncio.gather(*(self._unheard(_WARM_UP, options) for _ in range(calls)))
         self._running()[1].scheduler.forget_counts()
 
-    async def _drain(self, text: str, options: TtsOptions) -> None:
-        try:
-            async for _ in self._spoken(text, options):
-                pass
-        except EngineBusy:
-            pass
-
-    async def aclose(self) -> None:
-        """Stop the thread. Idempotent; passages that still wait raise `EngineFailed`."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            if self._bench is not None:
-                thread.post(self._bench.close)
-            await asyncio.to_thread(thread.close)
-        self._text.shutdown(wait=False)
-
-    async def speak(self, text: str, options: TtsOptions) -> AsyncIterator[SpeechChunk]:
-        """Chunks as they are made, small ones first. No words with times.
-
-        Raises `EngineRefused`, `EngineBusy`, `EngineTimeout` or `EngineFailed`.
-        """
-        await self.warm_up()
-        try:
-            async with aclosing(self._spoken(text, options)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            self._counts["passages"] += 1
-        except (GeneratorExit, asyncio.CancelledError):
-            self._counts["cancelled"] += 1
-            raise
-        except EngineBusy:
-            self._counts["refused_busy"] += 1
-            raise
-        except EngineError:
-            self._counts["failed"] += 1
-            raise
-
     async def _spoken(self, text: str, options: TtsOptions) -> AsyncGenerator[SpeechChunk, None]:
+        """Chunks as they are made, small ones first. No words with times."""
         settings, model = self._settings, self._known().model
         thread, bench = self._running()
         language = check(text, options, settings.longest_text, self.voices, model.languages)
@@ -183,23 +134,15 @@ class CoquiXttsTts:
         )
         passage = Passage(
             prompts, options.voice or self.voices[0], options.sample_rate, listener.due,
-            playing=options.ahead > 0, mail=Mail(),
+            playing=options.ahead > 0, mail=self._mail(),
         )  # fmt: skip
         thread.post(lambda: bench.begin(passage))
         try:
-            while (chunk := await self._next(passage, listener)) is not None:
+            while (chunk := await self._next(passage.mail, listener.due)) is not None:
                 listener.hears(len(chunk.pcm), now())
                 yield chunk
         finally:
             thread.post(lambda: bench.cancel(passage))
-
-    async def _next(self, passage: Passage, listener: Listener) -> SpeechChunk | None:
-        deadline = self._settings.deadline
-        try:
-            async with asyncio.timeout_at(max(listener.due, now()) + deadline):
-                return await passage.mail.get()
-        except TimeoutError as error:
-            raise EngineTimeout(f"no speech {deadline} s after it was due") from error
 
     def _prompts(self, text: str, language: str, options: TtsOptions) -> deque[tuple[Any, float]]:
         """In a text thread: the passage's stretches, each ready to be spoken."""
@@ -217,9 +160,12 @@ class CoquiXttsTts:
         return self._loaded
 
     def _running(self) -> tuple[ModelThread, XttsBench]:
-        if self._thread is None or self._bench is None:
+        if self._bench is None:
             raise EngineFailed("the voice is closed")
-        return self._thread, self._bench
+        return self._open_thread(), self._bench
+
+    def _working(self) -> XttsBench | None:
+        return self._bench
 
 
 def _load(settings: CoquiXttsSettings, models: Models) -> Loaded:

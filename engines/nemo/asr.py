@@ -60,6 +60,11 @@ class NemoAsr:
         self._thread.start()
         self._stepper = await asyncio.to_thread(self._thread.wait_loaded)
 
+    @property
+    def trouble(self) -> str:
+        """Why the device was given up; "" while it was not. Only another process may find it better."""
+        return self._thread.trouble
+
     def stats(self) -> dict[str, int | float]:
         """Counters since the start, streams in use, and how late the unluckiest step was."""
         return self._thread.stats()

@@ -89,6 +89,12 @@ class EngineThread:
             raise self._error or EngineFailed("the model's thread has ended")
         return self._stepper
 
+    @property
+    def trouble(self) -> str:
+        """Why no stream will be served any more; "" while they are."""
+        error = self._error
+        return str(error) if error is not None and self._stepper is not None else ""
+
     @contextmanager
     def scheduler(self) -> Iterator[Scheduler]:
         """The scheduler under its lock. Raises `EngineBusy` while there is none, or no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from engines.base import AsrOptions
@@ -15,6 +16,7 @@ from engines.traits import AsrTraits
 MOST_PHRASES = 500
 LONGEST_PHRASE = 100
 HIGHEST_BOOST = 20.0
+"""More lifts no further: Riva's client recommends 20 to 100, and beyond this recognisers invent the words."""
 _ENDPOINTS = (
     "start_history", "start_threshold", "stop_history", "stop_threshold", "stop_history_eou",
     "stop_threshold_eou",
@@ -119,9 +121,10 @@ def _by_caller(config: Message) -> bool:
 def _hot_words(config: Message, traits: AsrTraits) -> tuple[tuple[str, ...], tuple[float, ...]]:
     pairs: list[tuple[str, float]] = []
     for context in config.speech_contexts:
-        if not 0.0 <= context.boost <= HIGHEST_BOOST:
-            raise Refused(f"speech_contexts.boost: {context.boost:g} is out of range; give 0 to 20")
-        pairs += [(phrase.strip(), context.boost) for phrase in context.phrases if phrase.strip()]
+        if not 0.0 <= context.boost < math.inf:
+            raise Refused(f"speech_contexts.boost: {context.boost:g} is out of range; give 0 or more")
+        boost = min(context.boost, HIGHEST_BOOST)
+        pairs += [(phrase.strip(), boost) for phrase in context.phrases if phrase.strip()]
     if not pairs:
         return (), ()
     if not traits.hot_words:

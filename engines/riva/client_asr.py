@@ -47,8 +47,9 @@ class RivaAsrSettings(LinkSettings):
     """Ask for punctuation and capitals."""
     word_times: bool = False
     """Ask for the times of words; Offhook workers that have them are asked anyway."""
-    boost: float = 4.0
-    """0 to 20: how much hot words are raised where the call does not say, by servers that want a figure."""
+    boost: float = 20.0
+    """0 to 100: how much hot words are raised where the call does not say, by servers that want a figure;
+    Riva recommends 20 to 100. Offhook's workers are left to their own."""
     max_streams: int = 1000
     """1 to 100,000: streams open at once from this process."""
     first_seconds: float = 4.0
@@ -64,7 +65,7 @@ class RivaAsrSettings(LinkSettings):
         if self.encoding not in _ENCODINGS:
             raise ValueError(f"encoding: give one of {', '.join(_ENCODINGS)}")
         ranges: dict[str, tuple[float, float]] = {
-            "boost": (0, 20), "max_streams": (1, 100_000), "final_seconds": (0.05, 60),
+            "boost": (0, 100), "max_streams": (1, 100_000), "final_seconds": (0.05, 60),
             "unsent_seconds": (1, 600), "message_ms": (20, 500),
         }  # fmt: skip
         for name, (low, high) in ranges.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from engines.riva.garbled import TOLD
 from engines.riva.refusal import Refused
 from engines.riva.wire import DecodeError, Message, Status
 
@@ -39,7 +40,7 @@ class Incoming:
         try:
             request = await anext(self._requests, _END)
         except DecodeError:
-            raise Refused("the request is no message of this service") from None
+            raise Refused(TOLD) from None
         except asyncio.CancelledError:
             if self._expired and self._waiter is not None and self._waiter.uncancel() == 0:
                 told = f"nothing was sent for {self._seconds:g} s"

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from engines.riva.asr_service import AsrService
+from engines.riva.garbled import GarbledRefused
 from engines.riva.health import Health
 from engines.riva.limits import WireLimits
 from engines.riva.tts_service import TtsService
@@ -112,6 +113,7 @@ class RivaServer:
         server = grpc.aio.server(
             options=_options(self._settings, self._limits),
             maximum_concurrent_rpcs=self._limits.streams + _SPARE,
+            interceptors=[GarbledRefused()],
         )
         if self._asr is not None:
             asr_grpc.add_RivaSpeechRecognitionServicer_to_server(self._asr, server)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from engines import worker as module
 from engines.base import EngineError, EngineFailed, TtsOptions
 from engines.models.base import ModelError, Report
 from engines.riva.asr_service import AsrService
@@ -303,3 +304,36 @@ def test_what_keeps_it_from_starting_is_said_with_the_cure() -> None:
 def test_settings_name_the_field(make: Callable[[], object], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         make()
+
+
+def test_an_engine_out_of_order_is_told_and_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.02)
+
+    class Breaking(SlowAsr):
+        trouble = ""
+
+    async def main() -> None:
+        engine, ports = Breaking(), (free_port(), free_port())
+        engine.warm.set()
+        settings = AsrWorkerSettings(grpc=GrpcSettings(port=ports[0]), http=HttpSettings(port=ports[1]))
+        serving = asyncio.ensure_future(serve_asr(lambda report: engine, settings))
+        for _ in range(200):
+            await asyncio.sleep(0.02)
+            try:
+                if (await state(ports[1]))[1] == "ready":
+                    break
+            except OSError:
+                continue
+        assert (await get(ports[1], "/live"))[0] == 200
+        engine.trouble = "3 steps in a row failed: the device is gone"
+        await asyncio.sleep(0.2)
+        assert await state(ports[1]) == (503, "failed", engine.trouble)
+        assert (await get(ports[1], "/live"))[0] == 503
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
+            health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(WorkerFailed, match="the device is gone"):
+            await serving
+        assert engine.closed
+
+    run(main())

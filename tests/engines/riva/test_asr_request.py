@@ -43,6 +43,11 @@ def test_what_is_left_open_takes_the_workers_defaults() -> None:
     assert got.options.language == "en-US"
     assert got.endpoints == EndpointSettings()
     assert ask(speech_contexts=[asr_pb2.SpeechContext(phrases=["one"])]).options.boosts == ()
+    # As the help of Riva's own client recommends.
+    for boost, counts in ((20.0, 20.0), (50.0, 20.0), (100.0, 20.0)):
+        assert ask(speech_contexts=[asr_pb2.SpeechContext(phrases=["one"], boost=boost)]).options.boosts == (
+            counts,
+        )
 
 
 def test_endpointing_is_taken_field_by_field() -> None:

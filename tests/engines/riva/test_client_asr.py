@@ -223,7 +223,7 @@ def test_a_server_that_cuts_by_itself_still_gives_one_final() -> None:
             assert (got.segment, got.text, got.confidence) == (7, "part 0 part 1", 1.0)
             (config,) = foreign.configs
             assert config.config.model == "conformer" and config.config.enable_automatic_punctuation
-            assert config.config.speech_contexts[0].boost == 4.0
+            assert config.config.speech_contexts[0].boost == 20.0
             assert not config.config.custom_configuration and not foreign.unknown
             await client.aclose()
 
@@ -457,7 +457,7 @@ def test_it_is_found_by_its_name() -> None:
         ({"ca_file": "a.pem"}, "ca_file"), ({"certificate": "a.pem", "tls": True}, "key"),
         ({"metadata": {"Upper": "x"}}, "metadata"), ({"metadata": {"x": "é"}}, "metadata"),
         ({"encoding": "opus"}, "encoding"), ({"final_seconds": 0}, "final_seconds"),
-        ({"first_seconds": 0.01}, "first_seconds"), ({"boost": 50}, "boost"),
+        ({"first_seconds": 0.01}, "first_seconds"), ({"boost": 101}, "boost"),
         ({"message_ms": 5}, "message_ms"),
         ({"connect_seconds": 0}, "connect_seconds"), ({"max_streams": 0}, "max_streams"),
     ],

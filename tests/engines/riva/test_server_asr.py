@@ -321,7 +321,12 @@ def test_garbage_in_place_of_a_message_is_refused() -> None:
             later = raw(every(opening().SerializeToString(), b"\xff\xff\xff garbage"))
             assert (await status(later))[0] is Status.INVALID_ARGUMENT
             whole = channel.unary_unary("/nvidia.riva.asr.RivaSpeechRecognition/Recognize")
-            assert (await status(whole(b"\xff\xff\xff garbage")))[0] is Status.UNKNOWN
+            code, told = await status(whole(b"\xff\xff\xff garbage"))
+            assert code is Status.INVALID_ARGUMENT and "no message of this service" in told
+            served = channel.unary_unary(
+                "/nvidia.riva.asr.RivaSpeechRecognition/GetRivaSpeechRecognitionConfig"
+            )
+            assert (await status(served(b"\xff\xff\xff garbage")))[0] is Status.INVALID_ARGUMENT
             unknown = channel.unary_unary("/nvidia.riva.asr.RivaSpeechRecognition/Guess")
             assert (await status(unknown(b"")))[0] is Status.UNIMPLEMENTED
             stub = asr_grpc.RivaSpeechRecognitionStub(channel)
