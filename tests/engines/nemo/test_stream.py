@@ -220,6 +220,7 @@ def test_a_device_that_fails_every_step_is_given_up() -> None:
             await stream.aclose()
         with pytest.raises(EngineBusy, match="out of order"):
             asr.stream(AsrOptions(sample_rate=RATE))
+        assert "in a row" in asr.trouble
         with pytest.raises(EngineFailed, match="in a row"):
             await asr.warm_up()  # as whoever asks whether it is well again
 

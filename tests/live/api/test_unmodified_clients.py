@@ -148,3 +148,26 @@ def test_smallests_sdk_speaks(served: Served) -> None:
     assert min(once, pieces) / 48_000 > 1.2
     assert served.ask("smallest_sdk", "speak_file", TEXT) / 48_000 > 0.8
     assert served.ask("smallest_sdk", "around")["health"]["status"] == "ok"
+
+
+def test_livekits_smallest_plugin(served: Served) -> None:
+    told = served.ask("livekit_plugin", "smallest_listen_live", SPEECH)
+    kinds = [event["type"] for event in told]
+    assert kinds.index("start_of_speech") < kinds.index("final_transcript") < len(kinds)
+    assert "end_of_speech" in kinds
+    assert same(" ".join(event["text"] for event in told if event["type"] == "final_transcript"))
+    assert same(served.ask("livekit_plugin", "smallest_listen_file", SPEECH))
+    for first, second in served.ask("livekit_plugin", "smallest_speak_live", TEXT, "Press four."):
+        assert 0.8 < first < 3.0 and 0.4 < second < 2.0
+    assert 0.8 < served.ask("livekit_plugin", "smallest_speak_file", TEXT) < 3.0
+
+
+def test_pipecats_smallest_services(served: Served) -> None:
+    told = served.ask("pipecat_service", "smallest_listen_live", SPEECH)
+    finals = [frame["text"] for frame in told if frame["type"] == "TranscriptionFrame"]
+    assert same(" ".join(finals)) and not [frame for frame in told if frame["type"] == "error"]
+    sound = served.ask("pipecat_service", "smallest_speak_live", TEXT, "Press four.")
+    assert not [frame for frame in sound if frame["type"] == "error"]
+    assert 1.2 < sum(frame.get("octets", 0) for frame in sound) / 48_000 < 5.0
+    words = " ".join(frame["text"] for frame in sound if frame["type"] == "word")
+    assert same(words, f"{TEXT} Press four.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from engines.redis_client import LOST, connect
@@ -52,3 +53,18 @@ async def answers(url: str, seconds: float = 10.0) -> None:
                     await asyncio.sleep(0.02)
     finally:
         await client.aclose()
+
+
+@contextmanager
+def redis_process(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The same for tests without a loop."""
+    binary = shutil.which("redis-server")
+    assert binary, "redis-server is not installed; deploy/apt-packages.txt names it"
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        asyncio.run(answers(f"redis://127.0.0.1:{port}"))
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -1,4 +1,4 @@
-"""LiveKit's Deepgram plugin, pointed here by `base_url` alone. Prints what it made of us, as JSON."""
+"""LiveKit's Deepgram and Smallest plugins, pointed here by their addresses alone. Prints JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 from livekit import rtc
-from livekit.agents import APIConnectOptions, stt
-from livekit.plugins import deepgram
+from livekit.agents import APIConnectOptions, stt, tts
+from livekit.plugins import deepgram, smallestai
 
 ONCE = APIConnectOptions(max_retry=0, timeout=20.0)
 
@@ -28,8 +28,27 @@ def frames(path: str, milliseconds: int = 20) -> list[rtc.AudioFrame]:
 
 
 async def listen_live(session: aiohttp.ClientSession, base: str, key: str, path: str) -> Any:
+    return await listened(deepgram.STT(base_url=f"{base}/v1/listen", api_key=key, http_session=session), path)
+
+
+async def smallest_listen_live(session: aiohttp.ClientSession, base: str, key: str, path: str) -> Any:
+    return await listened(smallest_stt(session, base, key), path)
+
+
+def smallest_stt(session: aiohttp.ClientSession, base: str, key: str) -> stt.STT:
+    return smallestai.STT(base_url=f"{base}/waves/v1", api_key=key, http_session=session)
+
+
+def smallest_tts(session: aiohttp.ClientSession, base: str, key: str, **more: Any) -> tts.TTS:
+    socket = base.replace("http", "ws", 1)
+    return smallestai.TTS(
+        base_url=f"{base}/waves/v1", ws_url=f"{socket}/waves/v1/tts/live", api_key=key,
+        http_session=session, **more,
+    )  # fmt: skip
+
+
+async def listened(engine: stt.STT, path: str) -> Any:
     """Events of a stream in the plugin's own settings, a flush at the end."""
-    engine = deepgram.STT(base_url=f"{base}/v1/listen", api_key=key, http_session=session)
     stream = engine.stream(conn_options=ONCE)
 
     async def talk() -> None:
@@ -57,15 +76,33 @@ async def listen_live(session: aiohttp.ClientSession, base: str, key: str, path:
 
 
 async def listen_file(session: aiohttp.ClientSession, base: str, key: str, path: str) -> Any:
-    engine = deepgram.STT(base_url=f"{base}/v1/listen", api_key=key, http_session=session)
+    return await recognised(
+        deepgram.STT(base_url=f"{base}/v1/listen", api_key=key, http_session=session), path
+    )
+
+
+async def smallest_listen_file(session: aiohttp.ClientSession, base: str, key: str, path: str) -> Any:
+    return await recognised(smallest_stt(session, base, key), path)
+
+
+async def recognised(engine: stt.STT, path: str) -> Any:
     event = await engine.recognize(frames(path), conn_options=ONCE)
     assert event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
     return event.alternatives[0].text
 
 
 async def speak_live(session: aiohttp.ClientSession, base: str, key: str, *texts: str) -> Any:
-    """Seconds of each of two segments on one socket."""
-    engine = deepgram.TTS(base_url=f"{base}/v1/speak", api_key=key, http_session=session)
+    return await spoken(deepgram.TTS(base_url=f"{base}/v1/speak", api_key=key, http_session=session), texts)
+
+
+async def smallest_speak_live(session: aiohttp.ClientSession, base: str, key: str, *texts: str) -> Any:
+    """By both of the plugin's protocols."""
+    new = await spoken(smallest_tts(session, base, key), texts)
+    return new, await spoken(smallest_tts(session, base, key, use_continuations=False), texts)
+
+
+async def spoken(engine: tts.TTS, texts: tuple[str, ...]) -> Any:
+    """Seconds of each of the segments, on as few sockets as the plugin wants."""
     seconds = []
     for text in texts:
         stream = engine.stream(conn_options=ONCE)
@@ -82,7 +119,16 @@ async def speak_live(session: aiohttp.ClientSession, base: str, key: str, *texts
 
 
 async def speak_file(session: aiohttp.ClientSession, base: str, key: str, text: str) -> Any:
-    engine = deepgram.TTS(base_url=f"{base}/v1/speak", api_key=key, http_session=session)
+    return await synthesized(
+        deepgram.TTS(base_url=f"{base}/v1/speak", api_key=key, http_session=session), text
+    )
+
+
+async def smallest_speak_file(session: aiohttp.ClientSession, base: str, key: str, text: str) -> Any:
+    return await synthesized(smallest_tts(session, base, key), text)
+
+
+async def synthesized(engine: tts.TTS, text: str) -> Any:
     total = 0.0
     async for audio in engine.synthesize(text, conn_options=ONCE):
         total += audio.frame.duration

@@ -1,4 +1,4 @@
-"""Pipecat's Deepgram services, pointed here by `base_url` alone. Prints what came out, as JSON."""
+"""Pipecat's Deepgram and Smallest services, pointed here by `base_url` alone. Prints JSON."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pipecat.frames.frames import (
     TTSAudioRawFrame,
     TTSSpeakFrame,
     TTSStoppedFrame,
+    TTSTextFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
@@ -53,6 +54,8 @@ class Sink(FrameProcessor):
                 self.seen.append({"type": "audio", "octets": len(frame.audio), "rate": frame.sample_rate})
             case ErrorFrame():
                 self.seen.append({"type": "error", "text": str(frame.error)})
+            case TTSTextFrame():
+                self.seen.append({"type": "word", "text": frame.text})
             case TTSStoppedFrame():
                 self.spoken.set()
         await self.push_frame(frame, direction)
@@ -70,10 +73,8 @@ async def run(service: FrameProcessor, drive: Any, rate: int) -> list[Any]:
     return sink.seen
 
 
-async def listen_live(base: str, key: str, path: str) -> Any:
-    """A sound, and Pipecat's own notice that the user stopped: it sends Finalize then."""
-    from pipecat.services.deepgram.stt import DeepgramSTTService
-
+async def listened(service: FrameProcessor, path: str) -> Any:
+    """A sound, and Pipecat's own notice that the user stopped: the services ask for the final then."""
     with wave.open(path) as file:
         rate, pcm = file.getframerate(), file.readframes(file.getnframes())
 
@@ -86,19 +87,42 @@ async def listen_live(base: str, key: str, path: str) -> Any:
         await task.queue_frame(VADUserStoppedSpeakingFrame())
         await asyncio.sleep(1.5)
 
-    service = DeepgramSTTService(api_key=key, base_url=base.replace("http", "ws", 1))
     return await run(service, drive, rate)
+
+
+async def spoken(service: FrameProcessor, *texts: str) -> Any:
+    async def drive(task: PipelineTask, sink: Sink) -> None:
+        for text in texts:
+            sink.spoken.clear()
+            await task.queue_frame(TTSSpeakFrame(text))
+            await asyncio.wait_for(sink.spoken.wait(), 20)
+
+    return await run(service, drive, 16000)
+
+
+async def listen_live(base: str, key: str, path: str) -> Any:
+    from pipecat.services.deepgram.stt import DeepgramSTTService
+
+    return await listened(DeepgramSTTService(api_key=key, base_url=base.replace("http", "ws", 1)), path)
 
 
 async def speak_live(base: str, key: str, text: str) -> Any:
     from pipecat.services.deepgram.tts import DeepgramTTSService
 
-    async def drive(task: PipelineTask, sink: Sink) -> None:
-        await task.queue_frame(TTSSpeakFrame(text))
-        await asyncio.wait_for(sink.spoken.wait(), 20)
+    return await spoken(DeepgramTTSService(api_key=key, base_url=base.replace("http", "ws", 1)), text)
 
-    service = DeepgramTTSService(api_key=key, base_url=base.replace("http", "ws", 1))
-    return await run(service, drive, 16000)
+
+async def smallest_listen_live(base: str, key: str, path: str) -> Any:
+    from pipecat.services.smallest.stt import SmallestSTTService
+
+    return await listened(SmallestSTTService(api_key=key, base_url=base.replace("http", "ws", 1)), path)
+
+
+async def smallest_speak_live(base: str, key: str, *texts: str) -> Any:
+    """In the service's own settings: continuations, and the times of words."""
+    from pipecat.services.smallest.tts import SmallestTTSService
+
+    return await spoken(SmallestTTSService(api_key=key, base_url=base.replace("http", "ws", 1)), *texts)
 
 
 if __name__ == "__main__":
