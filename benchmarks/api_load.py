@@ -5,7 +5,8 @@
 *idle*: that many sockets are opened and say nothing; then how much memory each holds, how soon `/health`
 answers, whether a call's answers come later, and whether the memory comes back. *upload*: a recording of so
 many megabytes, a tenth of it speech, sent as fast as it goes, and the most memory that the node and its
-decoders held. *batch*: callers talk to the `echo` agent alone, then while recordings are recognised behind them.
+decoders held. *batch*: callers talk to the `echo` agent alone, then while recordings are recognised behind
+them.
 """
 
 from __future__ import annotations
