@@ -76,12 +76,11 @@ async def by_post(port: int, sentences: list[str]) -> list[float]:
             query = {"encoding": "linear16", "container": "none", "model": "aura"}
             async with client.stream("POST", "/v1/speak", params=query, json={"text": text}) as answer:
                 answer.raise_for_status()
+                heard = False
                 async for piece in answer.aiter_bytes():
-                    if piece and len(waits) < len(sentences):
+                    if piece and not heard:
                         waits.append(time.monotonic() - asked)
-                        break
-                async for _ in answer.aiter_raw():
-                    pass
+                        heard = True
     return waits
 
 

@@ -150,11 +150,12 @@ class Client:
         self._finals: list[tuple[float, float, str]] = []
         """When it came, the end of its sound, its text."""
 
-    async def run(self, url: str, began: float) -> None:
-        """From the handshake to the last word."""
-        self._began = began
+    async def run(self, url: str, gate: asyncio.Barrier, offset: float) -> None:
+        """From the handshake to the last word. All begin when all are connected; `offset`: so much later."""
         async with connect(f"{url}&keyterm={self._who}", compression=None, max_queue=None) as socket:
             reading = asyncio.get_running_loop().create_task(self._read(socket))
+            await gate.wait()
+            self._began = time.monotonic() + 0.2 + offset
             await self._send(socket)
             await socket.send('{"type":"CloseStream"}')
             await asyncio.wait_for(reading, 20.0)
@@ -198,13 +199,12 @@ class Client:
 
 async def talking(url: str, talks: list[Track], message_ms: int) -> Tally:
     """All clients, their messages spread over the message's length."""
-    tally, count = Tally(), len(talks)
-    began = time.monotonic() + 0.5 + count * 0.004
+    tally, count, gate = Tally(), len(talks), asyncio.Barrier(len(talks))
     clients = [Client(f"s{number}", talk, tally, message_ms) for number, talk in enumerate(talks)]
-    runs = (
-        client.run(url, began + number * message_ms / 1000 / count) for number, client in enumerate(clients)
+    offsets = (number * message_ms / 1000 / count for number in range(count))
+    await asyncio.gather(
+        *(client.run(url, gate, offset) for client, offset in zip(clients, offsets, strict=True))
     )
-    await asyncio.gather(*runs)
     return tally
 
 
