@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.cli_batch import batch_app
+from gateway.cli_dialplan import dialplan_app
 from gateway.cli_keys import keys_app
 from gateway.cli_models import models_app
 from gateway.cli_run import load as _load
@@ -35,7 +35,6 @@ First steps:
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="Show, explain and check the configuration.", no_args_is_help=True)
-dialplan_app = typer.Typer(help="Check dialplans and ask them where a call would go.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(batch_app, name="batch")
 app.add_typer(keys_app, name="keys")
@@ -202,65 +201,12 @@ def config_check(config: Annotated[Path, typer.Argument(help="YAML file to check
     typer.echo(f"{config}: good")
 
 
-@dialplan_app.command("check")
-def dialplan_check(
-    files: Annotated[list[Path] | None, typer.Argument(help="Dialplans; default: those configured")] = None,
-    config: ConfigFile = None,
-) -> None:
-    """Say everything that is wrong with the dialplans, all at once. Exit code 0 when good, 2 when not."""
-    from gateway.dialplan.plan import Dialplan
-
-    settings = _run(lambda: _load(config))
-    paths = files or list(settings.dialplan.files)
-    plan = _run(lambda: Dialplan.load(paths or _built_in(), frozenset(settings.agents)))
-    typer.echo(f"good: {len(plan.routes)} routes")
-    if plan.skipped:
-        typer.echo(f"left out, because their agents are not configured: {', '.join(plan.skipped)}")
-
-
-@dialplan_app.command("route")
-def dialplan_route(
-    called: Annotated[str, typer.Argument(help="Called number")],
-    caller: Annotated[str, typer.Option(help="Calling number")] = "",
-    trunk: Annotated[str, typer.Option(help="Trunk the call comes through")] = "local",
-    config: ConfigFile = None,
-) -> None:
-    """Say which route a call would take, or how it would be refused.
-
-    \b
-    Example:
-      offhook dialplan route 1000 --caller +4930123 --trunk carrier
-
-    Exit code 0 when a route takes it, 1 when none does, 2 when the dialplan cannot be used.
-    """
-    from gateway.dialplan.match import Arrival
-    from gateway.dialplan.plan import Dialplan
-    from gateway.errors import DialplanError, verdict
-    from media.legs.base import Parties
-
-    settings = _run(lambda: _load(config))
-    paths = list(settings.dialplan.files) or _built_in()
-    plan = _run(lambda: Dialplan.load(paths, frozenset(settings.agents)))
-    try:
-        route = plan.route(Arrival(Parties(caller, called, trunk), datetime.now(UTC)))
-    except DialplanError as error:
-        typer.echo(f"refused with {verdict(error).sip_code}: {error}")
-        raise typer.Exit(1) from None
-    typer.echo(f"{route.name}  ({route.source})")
-
-
 @app.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as installed
 
     typer.echo(installed("offhook"))
-
-
-def _built_in() -> list[Path]:
-    from gateway.dialplan.plan import BUILT_IN
-
-    return [BUILT_IN]
 
 
 def main() -> None:

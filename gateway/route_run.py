@@ -13,7 +13,7 @@ from typing import assert_never
 import structlog
 
 from engines.base import Asr, AsrOptions, TtsOptions
-from gateway.actions.flow import Flow, Reach
+from gateway.actions.flow import Flow, OnStep, Reach
 from gateway.actions.line import Ears, Line, StepFailed, first_values
 from gateway.agents.base import Agent
 from gateway.agents.sound import SoundAgent
@@ -86,6 +86,8 @@ class CallParts:
     """The time, with its zone."""
     reach: Callable[[], Reach] = Reach
     """What routes may reach beyond this node."""
+    on_step: OnStep = lambda step, values: None
+    """Told of each action of a route when its turn comes, with the call's variables."""
 
 
 class RouteRun:
@@ -151,8 +153,9 @@ class RouteRun:
         parts, call = self._parts, self._call
         ears = Ears(self._asr, parts.session, self._limit, call.facts.switches.append)
         values = first_values(call, self._route.name)
+        apology = parts.session.phrases.failure_goodbye
         line = Line(call, self._announcer, ears, parts.folder, parts.wall, values)
-        return Flow(self._plan, line, self, parts.reach(), parts.session.phrases.failure_goodbye)
+        return Flow(self._plan, line, self, parts.reach(), apology, parts.on_step)
 
     async def answer(self) -> None:
         """See `Crew.answer`."""
@@ -170,11 +173,11 @@ class RouteRun:
         await self._transfer(TransferBlind(target, seconds))
         self._announcer.check()
 
-    async def converse(self, agent: str, *, covered: bool) -> CallOver | GoTo | None:
+    async def converse(self, agent: str, *, covered: bool, hasty: bool) -> CallOver | GoTo | None:
         """See `Crew.converse`. Agents may hand over to one another."""
         handed: str | None = agent
         while handed is not None:
-            stage = self._conversation(handed, covered=covered)
+            stage = self._conversation(handed, covered=covered, hasty=hasty)
             self._call.happened(StageBegan(now(), "agent", handed))
             self._parts.live.connected(self._call.call_id, handed)
             match await self._perform(stage):
@@ -195,9 +198,14 @@ class RouteRun:
                     handed = None
         return None
 
-    def _conversation(self, name: str, *, covered: bool) -> Stage:
+    def _conversation(self, name: str, *, covered: bool, hasty: bool) -> Stage:
         parts = self._parts
-        settings = _covered(parts.session) if covered else parts.session
+        settings = parts.session
+        if covered:
+            settings = replace(settings, phrases=replace(settings.phrases, failure_goodbye=""))
+        if hasty:
+            guards = replace(settings.turns.guards, failures=1)
+            settings = replace(settings, turns=replace(settings.turns, guards=guards))
         agent = parts.agent(name)
         if isinstance(agent, SoundAgent):
             return SoundStage(self._call, agent, settings, self.obey)
@@ -294,12 +302,6 @@ class RouteRun:
 
 
 _TIMED_OUT = 408
-
-
-def _covered(settings: SessionSettings) -> SessionSettings:
-    """For a conversation whose loss something follows: the first failure counts, no goodbye is said."""
-    turns = replace(settings.turns, guards=replace(settings.turns.guards, failures=1))
-    return replace(settings, turns=turns, phrases=replace(settings.phrases, failure_goodbye=""))
 
 
 def _state(code: int) -> str:

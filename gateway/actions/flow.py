@@ -6,7 +6,7 @@ the action's fallback, then to the plan's, then to a phrase that was spoken befo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, assert_never
@@ -57,6 +57,9 @@ Then: TypeAlias = CallOver | GoTo | Steps | None
 """What follows an action: the call's end, another route, a branch, or the next action."""
 
 
+OnStep: TypeAlias = Callable[[Step, Mapping[str, str]], None]
+
+
 class Crew(Protocol):
     """What a route needs of whoever runs the call."""
 
@@ -66,11 +69,12 @@ class Crew(Protocol):
     async def reject(self, action: Reject) -> None:
         """Refuse it."""
 
-    async def converse(self, agent: str, *, covered: bool) -> CallOver | GoTo | None:
+    async def converse(self, agent: str, *, covered: bool, hasty: bool) -> CallOver | GoTo | None:
         """Let an agent talk; None when it is done with the call that goes on.
 
-        `covered`: something follows a failure, so no goodbye is said. Raises `CallerGone`, and `StepFailed`
-        when the agent or what it needs is lost.
+        `covered`: something follows a failure, so no goodbye is said. `hasty`: it follows the first one, no
+        second try is waited for. Raises `CallerGone`, and `StepFailed` when the agent or what it needs is
+        lost.
         """
 
     async def transfer(self, target: str, seconds: float) -> None:
@@ -92,8 +96,17 @@ class Exhausted(Exception):
 class Flow:
     """One call's way through its plan, which it keeps to the end whatever is read meanwhile."""
 
-    def __init__(self, plan: Dialplan, line: Line, crew: Crew, reach: Reach, apology: str = "") -> None:
-        """`apology`: said when something failed that nothing else follows."""
+    def __init__(
+        self,
+        plan: Dialplan,
+        line: Line,
+        crew: Crew,
+        reach: Reach,
+        apology: str = "",
+        on_step: OnStep = lambda step, values: None,
+    ) -> None:
+        """`apology`: said when something failed that nothing else follows. `on_step`: told of each action."""
+        self._on_step = on_step
         self._plan = plan
         self._line = line
         self._crew = crew
@@ -134,6 +147,7 @@ class Flow:
         for number, step in enumerate(steps):
             self._line.announcer.check()
             self._taken += 1
+            self._on_step(step, self._line.values)
             if self._taken > MOST_STEPS:
                 raise Exhausted(f"more than {MOST_STEPS} actions")
             then = await self._step(step, steps[number + 1 :])
@@ -164,6 +178,8 @@ class Flow:
         if self._resorting:
             return None  # the next action of the fallback may still work
         self._resorting = True
+        if not self._plan_speaks:
+            await self._apologise()
         if self._plan.fallback:
             end = await self._steps(self._plan.fallback)
             if isinstance(end, GoTo):
@@ -175,8 +191,12 @@ class Flow:
         if not self._up:
             await self._crew.reject(Reject(judged.sip_code))
             return CallOver(EndReason.REJECTED)
-        await self._apologise()
         return CallOver(reason)
+
+    @property
+    def _plan_speaks(self) -> bool:
+        """Whether the plan's fallback does more than hang up."""
+        return any(not isinstance(step.action, HangUpCall) for step in self._plan.fallback)
 
     async def _apologise(self) -> None:
         """The last words, where any voice is left; they were spoken beforehand, into the cache."""
@@ -220,7 +240,8 @@ class Flow:
             case GoToRoute(route):
                 return GoTo(route)
             case ConnectAgent(agent):
-                return await self._crew.converse(agent, covered=bool(step.fallback or self._plan.fallback))
+                covered = bool(step.fallback) or self._plan_speaks
+                return await self._crew.converse(agent, covered=covered, hasty=bool(step.fallback))
             case SayText(text, language, voice):
                 await self._audible()
                 await line.announcer.say(line.spoken(text), language=language, voice=voice)

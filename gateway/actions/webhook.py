@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from gateway.actions.line import StepFailed
 from gateway.dialplan import variables
 from gateway.errors import FetchFailed, FetchRefused
-from gateway.webhook_signature import GONE, Sender, pause, signed
+from gateway.webhook_signature import GONE, pause, signed
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,23 @@ class HookAnswer:
     """Variables to set."""
     choose: str = ""
     """Which branch to take; "" for none."""
+
+
+class Reply(Protocol):
+    """A server's answer whose body has not been read yet."""
+
+    status: int
+
+    def body(self) -> AsyncIterator[bytes]:
+        """The body in pieces. Raises `FetchFailed`."""
+
+
+class Sender(Protocol):
+    """Sends one request; `Outbound` is one."""
+
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> AbstractAsyncContextManager[Reply]: ...
 
 
 class PlanHooks:

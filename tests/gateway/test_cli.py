@@ -17,6 +17,7 @@ nod: {}
 PLAN = """\
 routes:
   - {name: desk, match: {called: "1000", caller: "49*"}, actions: [answer, agent: echo]}
+fallback: [hangup]
 """
 COMMANDS = ("up", "doctor", "call", "demo", "version", "config", "dialplan", "models")
 

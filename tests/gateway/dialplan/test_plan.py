@@ -125,7 +125,7 @@ def test_the_built_in_plan_serves_echo_and_chat_when_they_exist() -> None:
 
 
 def test_the_examples_are_good_and_do_what_they_say() -> None:
-    plan = Dialplan.load([BUILT_IN.parent / "examples"], {"desk"})
+    plan = Dialplan.load([BUILT_IN.parent / "examples" / "office.yaml"], {"desk"})
     assert plan.skipped == ()
     assert plan.route(call("+49 30 1234 007")).name == "front-desk"
     assert plan.route(call("1001", caller="+43 1 234")).name == "friends"
