@@ -39,6 +39,7 @@ from gateway.api.webrtc.tokens import CallTokens
 from gateway.audio.files import AudioFiles
 from gateway.audio.outbound import Outbound
 from gateway.audio.settings import FetchSettings
+from gateway.audio.sounds import SoundFiles
 from gateway.batch.callbacks import Callbacks
 from gateway.batch.jobs import Jobs
 from gateway.batch.queue import JobQueue, MemoryQueue
@@ -121,7 +122,9 @@ class Offhook:
         self.metrics = Metrics()
         await self._check_certificate()
         await self._open_records()
-        self.agents = AgentRegistry(config.agents, config.node.name)
+        self.files = AudioFiles(config.audio)
+        self._closing.push_async_callback(self.files.aclose)
+        self.agents = AgentRegistry(config.agents, config.node.name, SoundFiles(self.files).sound)
         self._closing.push_async_callback(self.agents.aclose)
         self.store = await self._open_store()
         self.dialplan = DialplanWatcher(config.dialplan, self.agents.names, self._dialplan_read)
@@ -195,7 +198,7 @@ class Offhook:
             counted=watch.turned_away,
             licence=self.licence,
         )
-        files = AudioFiles(config.audio)
+        files = self.files
         recordings = Recordings(files, config.batch, config.api.limits.listen)
         self._closing.push_async_callback(recordings.aclose)
         self.metrics.watch_gauges("audio_files", "Audio files by how they ended, processes", files.stats)

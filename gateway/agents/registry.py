@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import Field
 
 from gateway.agents.base import Agent
 from gateway.agents.chat_settings import ChatSettings
+from gateway.agents.conversation_relay.agent import RelayAgent, RelayHome, Sounds
+from gateway.agents.conversation_relay.settings import RelaySettings
 from gateway.agents.echo import EchoAgent, EchoSettings
 from gateway.agents.media_stream import LARGEST_MESSAGE, MediaStreamAgent
 from gateway.agents.media_stream_settings import MediaStreamSettings
@@ -17,25 +20,38 @@ from gateway.agents.text_socket import WebSocketDial
 from gateway.errors import AgentUnknown
 from gateway.problems import nearest
 from gateway.twilio_ids import account_sid
+from media.frame import Pcm
 
 if TYPE_CHECKING:
     from gateway.agents.chat import ChatBackend
 
 AgentSettings: TypeAlias = Annotated[
-    EchoSettings | ChatSettings | MediaStreamSettings, Field(discriminator="kind")
+    EchoSettings | ChatSettings | RelaySettings | MediaStreamSettings, Field(discriminator="kind")
 ]
 """One agent's section of the configuration; `kind` says which."""
 
 _OWN_EARS = (MediaStreamSettings,)
+_RELAY_BYTES = 1_048_576
+"""Largest message of a relay's app that keeps the socket open; how large a useful one may be is a setting."""
+
+
+async def no_sounds(source: str, sample_rate: int) -> AsyncGenerator[Pcm, None]:
+    """Where nobody plays sound files. Raises `OSError`."""
+    raise OSError("sound files are not played here")
+    yield
 
 
 class AgentRegistry:
     """Makes an agent for a call; what a backend shares between calls (connections) lives here."""
 
-    def __init__(self, settings: Mapping[str, AgentSettings], node: str = "offhook") -> None:
-        """`node`: the node's name, from which an AccountSid is made for apps that want one."""
+    def __init__(
+        self, settings: Mapping[str, AgentSettings], node: str = "offhook", sounds: Sounds = no_sounds
+    ) -> None:
+        """`node`: its name, from which an AccountSid is made for apps that want one; `sounds` opens files."""
         self._settings = dict(settings)
-        self._node = node
+        self._account = account_sid(node)
+        self.relay_home = RelayHome(self._account, WebSocketDial(_RELAY_BYTES), sounds, time.time)
+        """What sessions of ConversationRelay have from the node."""
         self._chats: dict[str, ChatBackend] = {}
         for name, chosen in self._settings.items():
             if isinstance(chosen, ChatSettings):
@@ -62,8 +78,10 @@ class AgentRegistry:
             from gateway.agents.chat import ChatAgent
 
             return ChatAgent(name, self._chats[name])
+        if isinstance(chosen, RelaySettings):
+            return RelayAgent(name, chosen, self.relay_home)
         if isinstance(chosen, MediaStreamSettings):
-            return MediaStreamAgent(name, chosen, WebSocketDial(LARGEST_MESSAGE), account_sid(self._node))
+            return MediaStreamAgent(name, chosen, WebSocketDial(LARGEST_MESSAGE), self._account)
         raise AgentUnknown(f'no agent is called "{name}"; {nearest(name, self._settings)}')
 
     async def aclose(self) -> None:

@@ -7,7 +7,6 @@ What has no meaning here, or is written wrongly, is told in a remark; nothing is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from gateway.agents.base import Interruptible
@@ -98,11 +97,14 @@ def relay_settings(
             remarks.append((name, f"has no effect here: {_WITHOUT_EFFECT[name]}"))
         elif name not in RELAY_ATTRIBUTES:
             remarks.append((name, f"is not known; {nearest(name, RELAY_ATTRIBUTES)}"))
-    plain = RelaySettings(
-        auth_token=base.auth_token, account_sid=base.account_sid, plain_hosts=base.plain_hosts
-    )
-    kept = {name: getattr(base, name) for name in ("limits", "lost_text", "sounds_dir", "no_input_seconds")}
-    return replace(plain, **kept, **fields), remarks
+    kept = {name: getattr(base, name) for name in _OPERATORS}
+    return RelaySettings(**kept, **fields), remarks
+
+
+_OPERATORS = (
+    "auth_token", "account_sid", "plain_hosts", "limits", "lost_text", "sounds_dir", "no_input_seconds",
+)  # fmt: skip
+"""What documents do not say."""
 
 
 def _read(

@@ -60,7 +60,7 @@ class RelaySettings:
 
     kind: Literal["conversation_relay"] = "conversation_relay"
     """Always `conversation_relay`."""
-    url: str = ""
+    url: str = "ws://127.0.0.1:8080/ws"
     """The app's address, `wss://...`; `ws://` only on this machine or on `plain_hosts`."""
     auth_token: Secret = Secret()
     """Signs the handshake in X-Twilio-Signature; the app checks it with the same token. Empty: unsigned."""
@@ -112,11 +112,10 @@ class RelaySettings:
     """Deadlines and sizes."""
 
     def __post_init__(self) -> None:
-        if self.url:
-            try:
-                check_url(self.url, self.plain_hosts)
-            except ValueError as error:
-                raise ValueError(f"url: {error}") from None
+        try:
+            check_url(self.url, self.plain_hosts)
+        except ValueError as error:
+            raise ValueError(f"url: {error}") from None
         if self.account_sid and not is_sid(self.account_sid, "AC"):
             raise ValueError("account_sid: must be AC and 32 hexadecimal digits, or empty")
         if self.speech_timeout_ms and not 600 <= self.speech_timeout_ms <= 5000:

@@ -66,7 +66,9 @@ def test_the_examples_of_other_kinds_work_when_uncommented(tmp_path: Path) -> No
     block, _, rest = tail.partition("\n\n")
     path = tmp_path / "all.yaml"
     path.write_text(f"{head}  my-chat:\n{re.sub('(?m)^  # ?', '  ', block)}\n\n{rest}", encoding="utf-8")
-    assert set(load(path, {}).agents) == {"echo", "my-chat", "my-media_stream"}
+    assert set(load(path, {}).agents) == {
+        "echo", "my-chat", "my-conversation_relay", "my-media_stream",
+    }  # fmt: skip
 
 
 def test_a_dump_reads_back_as_the_same_settings(tmp_path: Path) -> None:

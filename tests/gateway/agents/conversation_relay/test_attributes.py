@@ -14,7 +14,9 @@ from gateway.agents.conversation_relay.settings import RelayLanguage, RelayLimit
 from gateway.secret import Secret
 
 URL = "wss://example.com/relay"
-BASE = RelaySettings(auth_token=Secret("t"), limits=RelayLimits(reconnects=3), greeting="of the operator")
+BASE = RelaySettings(
+    url=URL, auth_token=Secret("t"), limits=RelayLimits(reconnects=3), greeting="of the operator"
+)
 
 
 def asked(**attributes: str) -> tuple[RelaySettings, list[Remark]]:
@@ -135,7 +137,7 @@ def test_every_attribute_of_the_sdk_is_known() -> None:
 )
 def test_settings_name_the_field(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        RelaySettings(**fields)
+        RelaySettings(url=URL, **fields)
 
 
 def test_limits_name_the_field() -> None:
@@ -144,7 +146,9 @@ def test_limits_name_the_field() -> None:
 
 
 def test_the_voice_follows_the_language() -> None:
-    settings = RelaySettings(voice="anna", tts_language="en-US", languages={"sv-SE": RelayLanguage("elin")})
+    settings = RelaySettings(
+        url=URL, voice="anna", tts_language="en-US", languages={"sv-SE": RelayLanguage("elin")}
+    )
     assert [settings.voice_of(code) for code in ("", "en-US", "sv-SE", "fr-FR")] == [
         "anna",
         "anna",
