@@ -77,6 +77,7 @@ from gateway.store.call_sessions import CallSessions
 from gateway.store.key_limits import SharedKeyLimits
 from gateway.store.store import Store, open_store
 from gateway.store.stream_sessions import StreamSessions
+from gateway.twiml.node import TwimlNode, open_node
 from gateway.usage import CallUsage, ReportedWatch
 from gateway.webhook_signature import BadSecret, secret_octets
 from media.legs.base import Leg, LegError
@@ -138,6 +139,7 @@ class Offhook:
         self._closing.push_async_callback(self.keeper.flush)
         self.tapes = TapeDisk()
         self._closing.push_async_callback(asyncio.to_thread, self.tapes.close)
+        self.twiml = self._open_twiml()
         self._open_events()
         self.pages = PageChannels(loop.time)
         self.reception = Reception(self._desk())
@@ -263,6 +265,7 @@ class Offhook:
                 self.keeper,
                 usage,
                 self.feed,
+                self.twiml.progress,
                 self._sessions(),
                 self.pages,
                 *self._observers,
@@ -289,14 +292,14 @@ class Offhook:
         """What routes may reach beyond this node."""
         secret = self.config.dialplan.secret
         if not secret:
-            return Reach(self.dialer)
+            return Reach(self.dialer, twiml=self.twiml)
         # Only the operator writes these addresses, so those of his own network are fine.
         sender = Outbound(FetchSettings(allow=("0.0.0.0/0", "::/0")))
         octets = secret_octets(secret.reveal(), "dialplan.secret")
         hooks = PlanHooks(sender, octets, time.time, lambda: uuid.uuid4().hex)
         self._closing.push_async_callback(hooks.aclose)
         self.metrics.watch_counters("plan_webhooks", "Webhooks of routes", lambda: {"dropped": hooks.dropped})
-        return Reach(self.dialer, hooks)
+        return Reach(self.dialer, hooks, self.twiml)
 
     def _down(self) -> frozenset[str]:
         """What does not work now, for the dialplan's `health`."""
@@ -304,6 +307,23 @@ class Offhook:
         benches = (self._recogniser.bench, self._voice.bench)
         lost = {bench.kind for bench in benches if not any(one.usable(at) for one in bench.members)}
         return self.agent_health.down() | lost
+
+    def _open_twiml(self) -> TwimlNode:
+        """Apps that answer calls with TwiML."""
+        config = self.config
+        files = AudioFiles(config.audio)
+        self._closing.push_async_callback(files.aclose)
+        node = open_node(
+            config.twiml, config.node.name, config.node.record_dir, self._public_url, files, self.tapes, _wall
+        )
+        self._closing.push_async_callback(node.callbacks.aclose)
+        self.metrics.watch_gauges("twiml", "Questions to TwiML apps, and status callbacks", node.stats)
+        return node
+
+    def _public_url(self) -> str:
+        """Where apps reach the API."""
+        api = self.config.api
+        return self.config.twiml.public_url.rstrip("/") or f"http://{api.host}:{self.api.port}"
 
     def _open_events(self) -> None:
         """The log of call events, and the webhooks that are told of them."""
@@ -356,6 +376,7 @@ class Offhook:
             door=self.speech.door,
             speech=self.speech if config.api.speech else None,
             web=self._web_parts(),
+            recordings=self.twiml.shelf if config.twiml.auth_token else None,
         )
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)
         await self.api.start()

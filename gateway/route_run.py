@@ -13,7 +13,7 @@ from typing import assert_never
 import structlog
 
 from engines.base import Asr, AsrOptions, TtsOptions
-from gateway.actions.flow import Flow, OnStep, Reach
+from gateway.actions.flow import Away, Flow, OnStep, Reach
 from gateway.actions.line import Ears, Line, StepFailed, first_values
 from gateway.agents.base import Agent
 from gateway.agents.sound import SoundAgent
@@ -33,6 +33,7 @@ from gateway.calls.orders import (
     Order,
     OrderRefused,
     PlayNow,
+    RunTwiml,
     SayNow,
     SendKeys,
     SwitchAgent,
@@ -48,6 +49,7 @@ from gateway.calls.stage import CallOver, Done, Leave, Stage, StageEnd
 from gateway.dialplan.actions import Reject
 from gateway.dialplan.match import Route
 from gateway.dialplan.plan import Dialplan
+from gateway.errors import GatewayError
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
@@ -115,6 +117,8 @@ class RouteRun:
         self._announcer = Announcer(self._call, SpeakingVoice(parts.engines.tts, spoken, settings.deadlines))
         self._stage: Stage | None = None
         """The conversation that has the leg now; None: the route's own actions have it."""
+        self._steer: Callable[[RunTwiml], None] | None = None
+        """Takes orders for other documents while TwiML has the call."""
 
     def reserve(self) -> None:
         """Take what the route will need. Raises `EngineError` when the call could not be served."""
@@ -173,11 +177,20 @@ class RouteRun:
         await self._transfer(TransferBlind(target, seconds))
         self._announcer.check()
 
-    async def converse(self, agent: str, *, covered: bool, hasty: bool) -> CallOver | GoTo | None:
+    async def talk(self, agent: Agent | SoundAgent, kind: str) -> StageEnd:
+        """See `Talker.talk`."""
+        self._parts.live.connected(self._call.call_id, kind)
+        return await self._perform(self._stage_of(agent, covered=True, hasty=True))
+
+    def steered(self, steer: Callable[[RunTwiml], None] | None) -> None:
+        """See `TwimlCrew.steered`."""
+        self._steer = steer
+
+    async def converse(self, agent: str, *, covered: bool, hasty: bool) -> Away | None:
         """See `Crew.converse`. Agents may hand over to one another."""
         handed: str | None = agent
         while handed is not None:
-            stage = self._conversation(handed, covered=covered, hasty=hasty)
+            stage = self._stage_of(self._parts.agent(handed), covered=covered, hasty=hasty)
             self._call.happened(StageBegan(now(), "agent", handed))
             self._parts.live.connected(self._call.call_id, handed)
             match await self._perform(stage):
@@ -189,8 +202,8 @@ class RouteRun:
                     handed = agent
                 case Leave(End(reason, cause)):
                     return CallOver(reason, cause)
-                case Leave(GoTo() as jump):
-                    return jump
+                case Leave(GoTo() | RunTwiml() as away):
+                    return away
                 case Leave(order):
                     log.error("nothing follows an order", order=type(order).__name__)
                     return CallOver(EndReason.INTERNAL_ERROR)
@@ -198,7 +211,7 @@ class RouteRun:
                     handed = None
         return None
 
-    def _conversation(self, name: str, *, covered: bool, hasty: bool) -> Stage:
+    def _stage_of(self, agent: Agent | SoundAgent, *, covered: bool, hasty: bool) -> Stage:
         parts = self._parts
         settings = parts.session
         if covered:
@@ -206,7 +219,6 @@ class RouteRun:
         if hasty:
             guards = replace(settings.turns.guards, failures=1)
             settings = replace(settings, turns=replace(settings.turns, guards=guards))
-        agent = parts.agent(name)
         if isinstance(agent, SoundAgent):
             return SoundStage(self._call, agent, settings, self.obey)
         engines = replace(parts.engines, asr=self._asr, data=self._limit)
@@ -255,10 +267,21 @@ class RouteRun:
                 if self._plan.named(route) is None:
                     raise OrderRefused(f"no route is called {route}")
                 self._staged().leave(order)
+            case RunTwiml():
+                self._run_twiml(order)
             case TransferAttended() | BridgeDial() | BridgeCall():
                 raise OrderRefused(f"{type(order).__name__} is not possible here")
             case _:
                 assert_never(order)
+
+    def _run_twiml(self, order: RunTwiml) -> None:
+        if self._steer is None:
+            self._staged().leave(order)
+            return
+        try:
+            self._steer(order)
+        except GatewayError as error:
+            raise OrderRefused(str(error)) from error
 
     def _staged(self) -> Stage:
         if self._stage is None:

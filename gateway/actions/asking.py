@@ -45,6 +45,7 @@ class Asking:
         self._quiet = False
         self._awaited: set[int] = set()
         self._texts: dict[int, str] = {}
+        self._confidence = 1.0
         self._noises = 0
         self.due = math.inf
         """When to call `timeout`."""
@@ -59,7 +60,7 @@ class Asking:
 
     def asked(self, now: float) -> None:
         """The question was heard out."""
-        if self._asking:
+        if self._asking and not self.done:
             self._asking = False
             self.due = now + self._ask.timeout
 
@@ -69,7 +70,7 @@ class Asking:
             return Move.NOTHING
         digits = self._ask.digits
         if digit == digits.terminator:
-            return self._finish(Heard(self._keys or digit, keyed=True))
+            return self._finish(Heard(self._keys or digit, keyed=True, ended_by=digit))
         self._begin_answer()
         self._keys += digit
         if len(self._keys) >= digits.max or self._complete(self._keys):
@@ -94,12 +95,14 @@ class Asking:
         self._awaited.add(segment)
         self.due = at + self._ask.end_silence
 
-    def words(self, segment: int, text: str, now: float) -> Move:
+    def words(self, segment: int, text: str, now: float, confidence: float = 1.0) -> Move:
         """The final transcript of a segment."""
         if self.done or self._keys or segment not in self._awaited:
             return Move.NOTHING
         self._awaited.discard(segment)
         self._texts[segment] = text.strip()
+        if text.strip():
+            self._confidence = min(self._confidence, confidence)
         return self._heard(now) if self._quiet and not self._awaited else Move.NOTHING
 
     def deaf(self, now: float) -> None:
@@ -134,7 +137,7 @@ class Asking:
         """All words are there, or overdue."""
         text = " ".join(self._texts[segment] for segment in sorted(self._texts) if self._texts[segment])
         if text:
-            return self._finish(Heard(text, keyed=False))
+            return self._finish(Heard(text, keyed=False, confidence=self._confidence))
         self._awaited.clear()
         self._texts.clear()
         self._quiet = False

@@ -19,7 +19,7 @@ from gateway.actions.line import Line, StepFailed
 from gateway.actions.webhook import PlanHooks
 from gateway.agents.base import AgentError
 from gateway.calls.call_events import RouteTaken, StageBegan
-from gateway.calls.orders import GoTo, OrderRefused
+from gateway.calls.orders import GoTo, OrderRefused, RunTwiml
 from gateway.calls.stage import CallOver
 from gateway.control.dialer import Dialer
 from gateway.dialplan import variables
@@ -36,11 +36,12 @@ from gateway.dialplan.actions import (
     SetVariables,
 )
 from gateway.dialplan.actions_ask import Gather, Menu, Record, Voicemail
-from gateway.dialplan.actions_reach import Bridge, Transfer, Webhook
+from gateway.dialplan.actions_reach import Bridge, Transfer, Twiml, Webhook
 from gateway.dialplan.match import Route
 from gateway.dialplan.plan import Dialplan
 from gateway.dialplan.steps import Step, Steps
 from gateway.errors import GatewayError, verdict
+from gateway.twiml.node import TwimlCrew, TwimlNode
 from media.clock import now
 from media.legs.base import EndReason, LegError
 
@@ -53,32 +54,25 @@ MOST_JUMPS = 50
 FAILURES = (StepFailed, LegError, EngineError, AgentError, GatewayError, OrderRefused, OSError, ValueError)
 """What an action may raise that the call survives."""
 
-Then: TypeAlias = CallOver | GoTo | Steps | None
-"""What follows an action: the call's end, another route, a branch, or the next action."""
+Away: TypeAlias = CallOver | GoTo | RunTwiml
+"""What leads out of a list of actions: the call's end, another route, an app."""
+Then: TypeAlias = Away | Steps | None
+"""What follows an action: a way out, a branch, or the next action."""
 
 
 OnStep: TypeAlias = Callable[[Step, Mapping[str, str]], None]
 
 
-class Crew(Protocol):
+class Crew(TwimlCrew, Protocol):
     """What a route needs of whoever runs the call."""
 
-    async def answer(self) -> None:
-        """Take the call. Idempotent. Raises `LegError`."""
-
-    async def reject(self, action: Reject) -> None:
-        """Refuse it."""
-
-    async def converse(self, agent: str, *, covered: bool, hasty: bool) -> CallOver | GoTo | None:
+    async def converse(self, agent: str, *, covered: bool, hasty: bool) -> Away | None:
         """Let an agent talk; None when it is done with the call that goes on.
 
         `covered`: something follows a failure, so no goodbye is said. `hasty`: it follows the first one, no
         second try is waited for. Raises `CallerGone`, and `StepFailed` when the agent or what it needs is
         lost.
         """
-
-    async def transfer(self, target: str, seconds: float) -> None:
-        """Send the caller elsewhere by REFER. Raises `OrderRefused`, and `CallerGone` once he went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +81,7 @@ class Reach:
 
     dialer: Dialer | None = None
     hooks: PlanHooks | None = None
+    twiml: TwimlNode | None = None
 
 
 class Exhausted(Exception):
@@ -126,11 +121,29 @@ class Flow:
                     return end
                 if end is None:
                     return CallOver(EndReason.DIALPLAN_HUNG_UP)
+                if isinstance(end, RunTwiml):
+                    return await self._ordered(end)
                 route = self._jump(end.route)
         except Exhausted as error:
             log.error("the route runs in a circle", route=route.name, why=str(error))
             await self._apologise()
             return CallOver(EndReason.INTERNAL_ERROR)
+
+    async def _ordered(self, order: RunTwiml) -> CallOver:
+        """Somebody outside gave the call to an app; the plan has no more say in it."""
+        try:
+            return await self._twiml(order)
+        except FAILURES as error:
+            log.warning("an app that was ordered failed", why=str(error))
+            await self._apologise()
+            return CallOver(verdict(error).end_reason)
+
+    async def _twiml(self, action: Twiml | RunTwiml) -> CallOver:
+        """Raises `CallerGone`, and `TwimlError` when the app cannot serve."""
+        if self._reach.twiml is None:
+            raise StepFailed("no app can be asked here", "twiml")
+        self._line.call.happened(StageBegan(now(), "twiml"))
+        return await self._reach.twiml.run(self._line, self._crew, self._reach.dialer, action)
 
     def _jump(self, name: str) -> Route:
         self._jumps += 1
@@ -143,7 +156,7 @@ class Flow:
         self._line.call.happened(RouteTaken(now(), name))
         return found
 
-    async def _steps(self, steps: Steps) -> CallOver | GoTo | None:
+    async def _steps(self, steps: Steps) -> Away | None:
         for number, step in enumerate(steps):
             self._line.announcer.check()
             self._taken += 1
@@ -182,7 +195,7 @@ class Flow:
             await self._apologise()
         if self._plan.fallback:
             end = await self._steps(self._plan.fallback)
-            if isinstance(end, GoTo):
+            if isinstance(end, GoTo | RunTwiml):
                 self._resorting = False
                 return end
             if isinstance(end, CallOver) and end.reason is not EndReason.DIALPLAN_HUNG_UP:
@@ -242,6 +255,8 @@ class Flow:
             case ConnectAgent(agent):
                 covered = bool(step.fallback) or self._plan_speaks
                 return await self._crew.converse(agent, covered=covered, hasty=bool(step.fallback))
+            case Twiml():
+                return await self._twiml(action)
             case SayText(text, language, voice):
                 await self._audible()
                 await line.announcer.say(line.spoken(text), language=language, voice=voice)

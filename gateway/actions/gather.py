@@ -28,27 +28,35 @@ async def gather(
     prompt: Callable[[], Awaitable[None]],
     hints: tuple[str, ...] = (),
     complete: Callable[[str], bool] = lambda keys: False,
+    so_far: Callable[[str, str], None] | None = None,
 ) -> Heard | None:
     """Ask once, and return the answer, None for none.
 
     `prompt` speaks the question; it is cancelled when the caller answers. `complete`: see `Asking`.
+    `so_far` is told what is being said: the words that stay, and those that may still change.
 
     Raises `CallerGone`, what `prompt` raises, and `EngineError` when speech alone could answer and cannot be
     heard.
     """
-    return await _Gathering(line, ask, hints, complete).run(prompt)
+    return await _Gathering(line, ask, hints, complete, so_far).run(prompt)
 
 
 class _Gathering:
     """One try. Serves `LegListener`."""
 
     def __init__(
-        self, line: Line, ask: Gather, hints: tuple[str, ...], complete: Callable[[str], bool]
+        self,
+        line: Line,
+        ask: Gather,
+        hints: tuple[str, ...],
+        complete: Callable[[str], bool],
+        so_far: Callable[[str, str], None] | None,
     ) -> None:
         rate = line.call.leg.sample_rate
         self._line = line
         self._ask = ask
         self._asking = Asking(ask, complete)
+        self._so_far = so_far
         self._segmenter = line.ears.segmenter(rate)
         self._recognition = line.ears.recognition(rate, hints) if ask.hears_speech else None
         self._segment = 0
@@ -164,7 +172,13 @@ class _Gathering:
             async with aclosing(self._recognition.results()) as transcripts:
                 async for transcript in transcripts:
                     if transcript.is_final and not transcript.early:
-                        self._follow(self._asking.words(transcript.segment, transcript.text, now()))
+                        move = self._asking.words(
+                            transcript.segment, transcript.text, now(), transcript.confidence
+                        )
+                        self._follow(move)
+                    elif self._so_far is not None and transcript.text:
+                        stable = transcript.stable_chars
+                        self._so_far(transcript.text[:stable], transcript.text[stable:])
         except EngineError as error:
             if not self._ask.hears_keys:
                 self._fail(error)

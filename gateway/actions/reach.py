@@ -57,12 +57,13 @@ async def dial(
     return leg
 
 
-async def connect(line: Line, other: Leg) -> None:
+async def connect(line: Line, other: Leg, *, ends_on: str = "") -> None:
     """Let the caller and the other leg speak until one of them hangs up; the other leg is over then.
 
-    Raises `CallerGone` when it was the caller.
+    `ends_on`: a key of the caller's that sends the other leg away as well; "" for none. Raises `CallerGone`
+    when it was the caller who hung up.
     """
-    bridge = _Bridge(line, other)
+    bridge = _Bridge(line, other, ends_on)
     line.call.happened(BridgeChanged(now(), other.leg_id, on=True))
     try:
         await bridge.run()
@@ -92,12 +93,13 @@ async def _loop(line: Line, sound: Pcm) -> None:
 class _Bridge:
     """Two legs, their sound patched natively where both can, else carried from frame to frame."""
 
-    def __init__(self, line: Line, other: Leg) -> None:
+    def __init__(self, line: Line, other: Leg, ends_on: str) -> None:
         self._line = line
+        self._ends_on = ends_on
         self._near, self._far = line.call.leg, other
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.call.replies += 1
-        self._from_caller = _Way(self._near, self._far, 1, self._from_near)
+        self._from_caller = _Way(self._near, self._far, 1, self._from_near, self._keyed)
         self._from_other = _Way(self._far, self._near, line.call.replies, self._from_far)
 
     async def run(self) -> None:
@@ -122,6 +124,13 @@ class _Bridge:
     def _from_near(self, event: LegEvent) -> None:
         self._line.announcer.notice(event)
 
+    def _keyed(self, key: str) -> bool:
+        if key != self._ends_on:
+            return False
+        if not self._ended.done():
+            self._ended.set_result(None)
+        return True
+
     def _from_far(self, event: LegEvent) -> None:
         if isinstance(event, LegClosed) and not self._ended.done():
             self._ended.set_result(None)
@@ -130,11 +139,20 @@ class _Bridge:
 class _Way:
     """From one leg to the other. Serves `LegListener` of the first."""
 
-    def __init__(self, source: Leg, sink: Leg, reply: int, others: Callable[[LegEvent], None]) -> None:
+    def __init__(
+        self,
+        source: Leg,
+        sink: Leg,
+        reply: int,
+        others: Callable[[LegEvent], None],
+        kept: Callable[[str], bool] = lambda key: False,
+    ) -> None:
+        """`kept`: whether a key means us, and is not passed on."""
         self._source = source
         self._sink = sink
         self._reply = reply
         self._others = others
+        self._kept = kept
         self._resampler: LiveResampler | None = None
         self._keys: asyncio.Queue[str] = asyncio.Queue(_KEYS_WAITING)
         self._pressing = asyncio.get_running_loop().create_task(self._press(), name="bridge-keys")
@@ -158,7 +176,7 @@ class _Way:
     def notice(self, event: LegEvent) -> None:
         if not isinstance(event, DtmfReceived):
             self._others(event)
-        elif not self._keys.full():
+        elif not self._kept(event.digit) and not self._keys.full():
             self._keys.put_nowait(event.digit)
 
     def close(self) -> None:

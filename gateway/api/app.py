@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from gateway.api import docs, listen_file, models, speak_file
+from gateway.api import docs, listen_file, models, speak_file, twilio_recordings
 from gateway.api.deepgram.errors import answer as deepgram_answer
 from gateway.api.deepgram.routes import add_routes as add_deepgram
 from gateway.api.jobs import add_routes as add_jobs
@@ -33,6 +33,8 @@ def create_api(parts: ApiParts, settings: ApiSettings) -> FastAPI:
     docs.add(api)
     _add_node(api, parts)
     _add_calls(api, parts)
+    if parts.recordings is not None:
+        twilio_recordings.add(api, parts.recordings)
     if parts.speech is not None:
         models.add(api, parts.speech, deepgram_answer)
         listen_file.add(api, parts.speech)

@@ -14,6 +14,7 @@ from gateway.api.core.door import Door
 from gateway.api.core.readiness import Readiness
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.webrtc.parts import WebRtcParts
+from gateway.twiml.recordings import RecordingShelf
 
 CallView: TypeAlias = Mapping[str, Any]
 """A call as the API tells it; holds at least `call_id`."""
@@ -64,3 +65,5 @@ class ApiParts:
     """Of the speech APIs; None: this port has none."""
     web: WebRtcParts | None = None
     """Of calls from web pages; None: there are none."""
+    recordings: RecordingShelf | None = None
+    """Of TwiML apps; None: nobody may fetch them."""

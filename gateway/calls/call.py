@@ -59,6 +59,7 @@ class Call:
         """Keys that were pressed while no stage had the leg, for the first one that wants them."""
         self._lifecycle = Lifecycle()
         self._listener: LegListener | None = None
+        self._watchers: list[LegListener] = []
         self._answered: LegAnswered | None = None
         self._closed: LegClosed | None = None
         self._gone = asyncio.Event()
@@ -100,6 +101,15 @@ class Call:
         if listener is not None and self._closed is not None:
             listener.notice(self._closed)
 
+    def watch(self, watcher: LegListener) -> None:
+        """Let somebody hear and notice everything too, whichever stage has the leg."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: LegListener) -> None:
+        """No longer. Idempotent."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
     async def answer(self) -> None:
         """Take an inbound call. Idempotent; an outbound one is taken by the far end. Raises `LegError`."""
         if self.leg.direction is Direction.INBOUND and self._answered is None:
@@ -107,6 +117,8 @@ class Call:
 
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
         """One frame, for the stage that has the leg."""
+        for watcher in self._watchers:
+            watcher.hear(frame, voice)
         if self._listener is not None:
             self._listener.hear(frame, voice)
 
@@ -129,6 +141,8 @@ class Call:
                 self.happened(KeyPressed(event.at, event.digit))
                 if self._listener is None:
                     self.keys_ahead.append(event)
+        for watcher in tuple(self._watchers):
+            watcher.notice(event)
         if self._listener is not None:
             self._listener.notice(event)
 

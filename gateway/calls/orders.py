@@ -120,6 +120,20 @@ class GoTo:
 
 
 @dataclass(frozen=True, slots=True)
+class RunTwiml:
+    """Leave what the call is doing and let an app that speaks TwiML have it."""
+
+    url: str = ""
+    """Of the app; "" with a `document`."""
+    method: str = "POST"
+    document: str = ""
+    """TwiML itself; "" with a `url`."""
+    fallback_url: str = ""
+    """Asked when anything of the app fails; "" for none."""
+    fallback_method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Hang up."""
 
@@ -142,6 +156,7 @@ Order: TypeAlias = (
     | SwitchAgent
     | SwitchLanguage
     | GoTo
+    | RunTwiml
     | End
 )
 

@@ -78,6 +78,36 @@ class Webhook:
             variables.check(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Twiml:
+    """Let an app have the call that answers with TwiML, as it would at Twilio. When it cannot be asked, or
+    answers what cannot be run, the fallback follows."""
+
+    url: str = ""
+    """The app; variables may stand after the host, and are escaped."""
+    method: Literal["GET", "POST"] = "POST"
+    """How it is asked."""
+    fallback_url: str = ""
+    """Asked when anything of the app fails, before the plan's own fallback; "" for none."""
+    fallback_method: Literal["GET", "POST"] = "POST"
+    """How that is asked."""
+    status_callback: str = ""
+    """Told how the call goes; "" for nobody."""
+    status_callback_method: Literal["GET", "POST"] = "POST"
+    """How it is told."""
+    status_events: tuple[Literal["initiated", "ringing", "answered", "completed"], ...] = ("completed",)
+    """What it is told."""
+    document: str = ""
+    """TwiML itself, in place of `url`."""
+
+    def __post_init__(self) -> None:
+        if bool(self.url) == bool(self.document):
+            raise ValueError("url: give the app's address, or a `document` in its place")
+        for name in ("url", "fallback_url", "status_callback"):
+            if getattr(self, name):
+                check_url(name, getattr(self, name))
+
+
 def check_target(to: str) -> None:
     """Raises `ValueError` for what cannot be dialled, whatever its variables hold."""
     try:

@@ -40,6 +40,10 @@ class Heard:
     text: str
     """What was keyed, or said."""
     keyed: bool
+    ended_by: str = ""
+    """The key that ended what was keyed; "" when something else did."""
+    confidence: float = 1.0
+    """The recogniser's, of what was said; 0 to 1."""
 
 
 def words(text: str) -> tuple[str, ...]:

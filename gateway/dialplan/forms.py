@@ -18,7 +18,7 @@ from gateway.dialplan.actions import (
     SetVariables,
 )
 from gateway.dialplan.actions_ask import Gather, Menu, Record, Voicemail
-from gateway.dialplan.actions_reach import Bridge, Transfer, Webhook
+from gateway.dialplan.actions_reach import Bridge, Transfer, Twiml, Webhook
 
 Action: TypeAlias = (
     Ring
@@ -36,6 +36,7 @@ Action: TypeAlias = (
     | SetVariables
     | GoToRoute
     | Webhook
+    | Twiml
     | HangUpCall
     | Reject
 )
@@ -83,6 +84,7 @@ FORMS: dict[str, ActionForm] = {
     "set": ActionForm(SetVariables, "values", whole=True),
     "goto": ActionForm(GoToRoute, "route"),
     "webhook": ActionForm(Webhook, "url", lists=(FALLBACK,), branches=True),
+    "twiml": ActionForm(Twiml, "url", lists=(FALLBACK,)),
     "hangup": ActionForm(HangUpCall, "cause", bare=True),
     "reject": ActionForm(Reject, "code", bare=True),
 }

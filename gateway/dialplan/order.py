@@ -18,7 +18,7 @@ from gateway.dialplan.actions import (
     SayText,
 )
 from gateway.dialplan.actions_ask import Gather, Menu, Record, Voicemail
-from gateway.dialplan.actions_reach import Bridge, Transfer
+from gateway.dialplan.actions_reach import Bridge, Transfer, Twiml
 from gateway.dialplan.match import Route
 from gateway.dialplan.steps import Step, Steps
 from gateway.problems import Problem
@@ -79,7 +79,7 @@ class _Walk:
             case GoToRoute(route):
                 self.jumps[route] = self.jumps.get(route, frozenset()) | phases
                 done = _OVER
-            case ConnectAgent() | Transfer():
+            case ConnectAgent() | Transfer() | Twiml():
                 done = _OVER
             case _:
                 done = phases

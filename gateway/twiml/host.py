@@ -107,6 +107,9 @@ class VerbHost(Protocol):
     async def ring(self, seconds: float) -> None:
         """Let a call that is not taken yet ring for so long."""
 
+    def hush(self) -> None:
+        """Whatever is being said is not wanted any more: fall silent at once."""
+
     async def pause(self, seconds: float) -> None: ...
 
     async def say(self, say: Say) -> None:

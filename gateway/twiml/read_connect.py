@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
+from gateway.agents.conversation_relay.attributes import RELAY_ATTRIBUTES
 from gateway.problems import nearest
 from gateway.twiml.attributes import Attributes
 from gateway.twiml.verbs import (
@@ -24,17 +25,6 @@ NOT_SERVED = frozenset(
     }
 )  # fmt: skip
 """Nouns of Twilio's that this gateway does not connect to."""
-RELAY_ATTRIBUTES = (
-    "language", "ttsLanguage", "transcriptionLanguage", "ttsProvider", "voice", "transcriptionProvider",
-    "speechModel", "profanityFilter", "dtmfDetection", "welcomeGreeting", "welcomeGreetingInterruptible",
-    "interruptible", "preemptible", "partialPrompts", "hints", "reportInputDuringAgentSpeech",
-    "interruptSensitivity", "intelligenceService", "elevenlabsTextNormalization", "ttsTextNormalization",
-    "asrSmartFormat", "deepgramSmartFormat", "debug", "events", "speechTimeout", "backgroundNoiseReduction",
-    "ignoreBackchannel", "eagerEotThreshold", "partialPromptOnHangup", "includeInPrompt",
-    "applicationReconnect", "echoPromptFiltering", "turnDetection", "customerName",
-    "ttsLanguageTextNormalization", "elevenlabsLanguageTextNormalization",
-)  # fmt: skip
-"""Of `<ConversationRelay>`, beside `url`; what each does is the business of the relay."""
 LANGUAGE_ATTRIBUTES = (
     "ttsProvider", "voice", "transcriptionProvider", "speechModel", "hints", "asrSmartFormat",
     "ttsTextNormalization", "ttsLanguageTextNormalization",
@@ -97,13 +87,7 @@ def _stream(attributes: Attributes, *, both_ways: bool) -> Stream:
         if attributes.written("track"):
             attributes.remark("track", "is passed over: this stream carries the caller and takes sound back")
     else:
-        tracks = {
-            "": "inbound",
-            "inbound_track": "inbound",
-            "outbound_track": "outbound",
-            "both_tracks": "both",
-        }
-        track = tracks[attributes.choice("track", "", tuple(tracks))]
+        track = _track(attributes)
     attributes.ignored(
         {
             "connectorName": "connectors are made in Twilio's console",
@@ -122,9 +106,20 @@ def _stream(attributes: Attributes, *, both_ways: bool) -> Stream:
     )
 
 
+def _track(attributes: Attributes) -> str:
+    """What of the call an app hears that listens beside it: here, the caller."""
+    written = attributes.choice("track", "inbound_track", ("inbound_track", "outbound_track", "both_tracks"))
+    if written == "outbound_track":
+        raise attributes.error("only the caller's side is streamed: inbound_track", "track")
+    if written == "both_tracks":
+        attributes.remark("track", "only the caller's side is streamed: inbound_track")
+    return "inbound"
+
+
 def _relay(attributes: Attributes) -> ConversationRelay:
     url = _socket(attributes)
-    written = tuple((name, attributes.text(name)) for name in RELAY_ATTRIBUTES if attributes.written(name))
+    known = sorted(RELAY_ATTRIBUTES - {"url"})
+    written = tuple((name, attributes.text(name)) for name in known if attributes.written(name))
     languages: list[RelayLanguage] = []
     for child in attributes.element.elements:
         if child.name == "Language":

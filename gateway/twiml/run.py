@@ -61,6 +61,7 @@ class TwimlRun:
             try:
                 return await self._app_run(app)
             except _Redirected:
+                self._host.hush()
                 assert self._next is not None
                 app, self._next = self._next, None
                 self._nudge.clear()

@@ -17,6 +17,9 @@ class TwimlSettings:
     characters or more. Without it requests are not signed, and an app that checks refuses them."""
     account_sid: str = ""
     """What apps are told as `AccountSid`: AC and 32 hexadecimal digits; empty: one made of `node.name`."""
+    public_url: str = ""
+    """Where apps reach this node's API, `https://host:port`, for the addresses of recordings; empty: where it
+    listens."""
     allow: tuple[str, ...] = ()
     """Networks such as `10.1.0.0/16` that documents may lead to although they are private, loopback or
     link-local. The servers that a dialplan's `twiml` names are reached wherever they are."""
@@ -44,6 +47,8 @@ class TwimlSettings:
         sid = self.account_sid
         if sid and not (len(sid) == 34 and sid.startswith("AC") and set(sid[2:]) <= set("0123456789abcdef")):
             raise ValueError("account_sid: must be AC and 32 hexadecimal digits, or empty")
+        if self.public_url and not self.public_url.startswith(("http://", "https://")):
+            raise ValueError("public_url: must begin with http:// or https://")
         limits: dict[str, tuple[float, float]] = {
             "seconds": (1, 15),
             "connect_seconds": (0.1, 10),

@@ -60,6 +60,9 @@ class ScriptedHost:
     async def ring(self, seconds: float) -> None:
         await self._do(f"ring {seconds:g}", seconds)
 
+    def hush(self) -> None:
+        self.done.append("hush")
+
     async def pause(self, seconds: float) -> None:
         await self._do(f"pause {seconds:g}", seconds)
 

@@ -35,7 +35,7 @@ def test_keys_end_with_the_last_one_the_terminator_or_a_pause() -> None:
     assert asking.answer == Heard("1234", keyed=True)
     asking = asked()
     assert [asking.key(digit, 1.0) for digit in "12#"] == [Move.HUSH, Move.HUSH, Move.DONE]
-    assert asking.answer == Heard("12", keyed=True)
+    assert asking.answer == Heard("12", keyed=True, ended_by="#")
     asking = asked()
     asking.key("7", 2.0)
     assert asking.due == 5.0 and asking.timeout(5.0) is Move.DONE

@@ -80,12 +80,12 @@ MEANT: dict[str, Verb] = {
         ConversationRelay(
             "wss://bot.example.com/relay",
             (
-                ("language", "en-US"), ("voice", "en-US-Journey-O"), ("dtmfDetection", "true"),
-                ("welcomeGreeting", "Hello!"), ("welcomeGreetingInterruptible", "speech"),
-                ("interruptible", "any"), ("partialPrompts", "true"), ("hints", "Offhook, TwiML"),
-                ("reportInputDuringAgentSpeech", "dtmf"), ("interruptSensitivity", "low"),
-                ("events", "speaker-events tokens-played"), ("eagerEotThreshold", "0.4"),
-                ("applicationReconnect", "true"),
+                ("applicationReconnect", "true"), ("dtmfDetection", "true"), ("eagerEotThreshold", "0.4"),
+                ("events", "speaker-events tokens-played"), ("hints", "Offhook, TwiML"),
+                ("interruptSensitivity", "low"), ("interruptible", "any"), ("language", "en-US"),
+                ("partialPrompts", "true"), ("reportInputDuringAgentSpeech", "dtmf"),
+                ("voice", "en-US-Journey-O"), ("welcomeGreeting", "Hello!"),
+                ("welcomeGreetingInterruptible", "speech"),
             ),
             (
                 RelayLanguage(
@@ -98,7 +98,7 @@ MEANT: dict[str, Verb] = {
         "/after",
     ),
     "start-stream": StartStream(
-        Stream("wss://bot.example.com/media", "ear", "both", parameters=(("a", "b"),))
+        Stream("wss://bot.example.com/media", "ear", "inbound", parameters=(("a", "b"),))
     ),
     "stop-stream": StopStream("ear"),
     "refer": Refer("sip:desk@example.com", "/referred", "GET"),

@@ -332,13 +332,13 @@ def test_a_running_call_can_be_sent_to_another_document() -> None:
         ScriptedHost(answered=True),
         beside=lambda c: c.redirect(other),
     )
-    assert came.done == ["pause 99", "say Operator"] and came.seconds == 6.0
+    assert came.done == ["pause 99", "hush", "say Operator"] and came.seconds == 6.0
     app = App(f"{BASE}/other")
     came = run(
         {"/voice": twiml("", after=14.0), "/other": twiml("<Say>Other</Say>")},
         beside=lambda c: c.redirect(app),
     )
-    assert came.done == ["answer", "say Other"] and came.seconds == 6.0
+    assert came.done == ["hush", "answer", "say Other"] and came.seconds == 6.0
 
 
 def test_a_document_without_an_address_needs_whole_ones() -> None:
