@@ -58,6 +58,7 @@ from gateway.control.webhooks import Webhooks
 from gateway.dialplan.watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
+from gateway.idle_memory import IdleMemory, give_back
 from gateway.keys.keyring import Keyring
 from gateway.keys.limits import KeyLimits, MemoryLimits
 from gateway.licensing import licence_ready, open_licence
@@ -457,6 +458,9 @@ class Offhook:
     def _watch(self) -> None:
         """What runs beside the calls and looks at them."""
         self.dialplan.start()
+        idle = IdleMemory(lambda: len(self.calls), give_back)
+        idle.start()
+        self._closing.push_async_callback(idle.aclose)
         probe = StallProbe(self.metrics.loop_lag, self.config.stall)
         probe.start()
         self._closing.callback(probe.close)

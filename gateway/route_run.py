@@ -26,6 +26,7 @@ from gateway.calls.orders import (
     BridgeDial,
     CallHandle,
     ClearNow,
+    CollectKeys,
     End,
     GoTo,
     Hold,
@@ -250,7 +251,7 @@ class RouteRun:
     async def obey(self, order: Order) -> None:
         """Do what was asked; returns when it is done. Raises `OrderRefused`."""
         match order:
-            case SayNow() | PlayNow() | ClearNow() | Mute() | SwitchLanguage():
+            case SayNow() | PlayNow() | ClearNow() | CollectKeys() | Mute() | SwitchLanguage():
                 await self._staged().obey(order)
             case SendKeys(digits):
                 await self._send_keys(digits)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -24,7 +26,7 @@ from engines.embedded.hibari_model import SAMPLE_RATE, VOICE, HibariModel, Speec
 from engines.embedded.hibari_pool import SynthesisPool
 from engines.loudness import faded, levelled, speech_bounds, to_pcm
 from engines.text import SpokenWord
-from engines.text.stretches import Stretch, plan
+from engines.text.stretches import LONGEST, Stretch, plan
 from media.clock import now
 from media.frame import samples
 from media.resample import resample
@@ -35,6 +37,9 @@ _RATES = range(8000, 48001)
 _FADE_IN = 0.004
 _FADE_OUT = 0.012
 _WARM_UP = "Hello, and welcome to the first call of the day."
+_LONGEST_STRETCH = " ".join([_WARM_UP.rstrip(".")] * (LONGEST // len(_WARM_UP) + 1))[:LONGEST]
+_TOGETHER = 5.0
+"""Seconds within which all threads of a warm-up must have met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,18 @@ class HibariTts:
         return {**self._counts, "waiting": self._pool.waiting}
 
     async def warm_up(self) -> None:
-        """Load the voice and speak once, unheard; later calls return at once. Raises `EngineFailed`."""
+        """Load the voice and speak, unheard; later calls return at once. Raises `EngineFailed`.
+
+        Every thread speaks the longest stretch there is, all at once: the network's memory then has the size
+        that it would else reach after some hundred sentences, and stays there.
+        """
         async with self._loading:
             if self._model is None:
                 model = await self._pool.run(_loaded, now(), refusable=False)
+                meet = threading.Barrier(self._settings.threads)
+                job = partial(_stretched, model, meet)
+                jobs = (self._pool.run(job, now(), refusable=False) for _ in range(self._settings.threads))
+                await asyncio.gather(*jobs)
                 self._model = model
 
     async def aclose(self) -> None:
@@ -213,6 +226,13 @@ def _timed(words: tuple[SpokenWord, ...], raw: Speech, cut: float, length: float
         start, end = (min(max(t - cut, 0.0), length) for t in (spans[0][0], spans[-1][1]))
         timed.append(Word(word.written, start, end, 1.0))
     return tuple(timed)
+
+
+def _stretched(model: HibariModel, meet: threading.Barrier) -> None:
+    """Speak the longest stretch at the moment in which every other thread does."""
+    with suppress(threading.BrokenBarrierError):
+        meet.wait(_TOGETHER)
+    model.speak(_LONGEST_STRETCH, 1.0)
 
 
 def _loaded() -> HibariModel:

@@ -100,7 +100,16 @@ class Finish:
     """The agent's part in the call is over when everything said so far was heard; the call may go on."""
 
 
-ReplyPart: TypeAlias = Say | PlaySound | HangUp | Finish | Do
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Go on with the reply only when it is certain that the caller has finished.
+
+    A reply may be asked for ahead of the end of the turn, and thrown away. What must happen only once comes
+    after this.
+    """
+
+
+ReplyPart: TypeAlias = Say | PlaySound | HangUp | Finish | Do | Settle
 
 
 class Agent(Protocol):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.agents.tools.settings import ToolSettings
 from gateway.secret import Secret
 
 TELEPHONE_PROMPT = """\
@@ -53,6 +54,9 @@ class ChatSettings:
     history_tokens: int = 3000
     """Budget of the history sent along, in tokens of about four characters; the oldest turns go first."""
 
+    tools: ToolSettings = field(default_factory=ToolSettings)
+    """What the model may do beside talking; nothing, until it says so."""
+
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):
             raise ValueError("base_url: must start with http:// or https://")
@@ -62,6 +66,6 @@ class ChatSettings:
             raise ValueError("temperature: must lie between 0 and 2")
         if self.retries < 0:
             raise ValueError("retries: must be 0 or more")
-        for field in _POSITIVE:
-            if getattr(self, field) <= 0:
-                raise ValueError(f"{field}: must be greater than 0")
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: must be greater than 0")

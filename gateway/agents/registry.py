@@ -23,7 +23,7 @@ from gateway.twilio_ids import account_sid
 from media.frame import Pcm
 
 if TYPE_CHECKING:
-    from gateway.agents.chat import ChatBackend
+    from gateway.agents.chat_completion import ChatBackend
 
 AgentSettings: TypeAlias = Annotated[
     EchoSettings | ChatSettings | RelaySettings | MediaStreamSettings, Field(discriminator="kind")
@@ -56,7 +56,7 @@ class AgentRegistry:
         for name, chosen in self._settings.items():
             if isinstance(chosen, ChatSettings):
                 # Only who configures a chat agent pays for loading its client, and pays at start-up.
-                from gateway.agents.chat import ChatBackend
+                from gateway.agents.chat_completion import ChatBackend
 
                 self._chats[name] = ChatBackend(chosen)
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-async def paced(source: AsyncIterator[T], first: float, gap: float) -> AsyncGenerator[T, None]:
+async def paced(
+    source: AsyncIterator[T], first: float, gap: float, unhurried: tuple[type[Any], ...] = ()
+) -> AsyncGenerator[T, None]:
     """The items of `source`: the first within `first` seconds, each further one within `gap`.
+
+    What follows an item of the `unhurried` types may take its time.
 
     Raises `TimeoutError` for a late one. The time that the reader takes does not count. Close it
     (`aclosing`), and the source is closed with it.
     """
-    limit = first
+    limit: float | None = first
     try:
         while True:
             try:
@@ -24,7 +28,7 @@ async def paced(source: AsyncIterator[T], first: float, gap: float) -> AsyncGene
             except StopAsyncIteration:
                 return
             yield item
-            limit = gap
+            limit = None if isinstance(item, unhurried) else gap
     finally:
         if isinstance(source, AsyncGenerator):
             await source.aclose()

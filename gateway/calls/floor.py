@@ -128,6 +128,8 @@ class Floor:
         self.cut: ReplyState | None = None
         self.ducked = False
         self.keys = ""
+        self.keys_wanted = 0
+        """Keys after which the next number is whole; 0 leaves it to the settings."""
         self.warning_due = False
         self.offered: TalkOffered | None = None
         """The agent waits to say something that nobody asked for."""

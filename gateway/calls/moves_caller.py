@@ -102,7 +102,7 @@ def press(floor: Floor, event: DtmfReceived, now: float) -> None:
     ended = event.digit == settings.terminator
     if not ended or not floor.keys:
         floor.keys += event.digit
-    if ended or len(floor.keys) >= settings.most:
+    if ended or len(floor.keys) >= (floor.keys_wanted or settings.most):
         commit_keys(floor, Timer.KEYS, now)
     else:
         floor.arm(Timer.KEYS, now + settings.timeout)
@@ -127,4 +127,5 @@ def commit_keys(floor: Floor, _: Timer, now: float) -> None:
     floor.tally.turns += 1
     floor.tally.reprompts = 0
     keys, floor.keys = floor.keys, ""
+    floor.keys_wanted = 0
     floor.start_reply(UserTurn(floor.tally.turns, "", dtmf=keys), now)

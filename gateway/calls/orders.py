@@ -45,6 +45,14 @@ class SendKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectKeys:
+    """Take the far end's next keys for a number of this length: the last one ends the turn at once."""
+
+    most: int
+    """1 to 32."""
+
+
+@dataclass(frozen=True, slots=True)
 class Mute:
     """Let nobody on our side hear the far end, or hear it again."""
 
@@ -147,6 +155,7 @@ Order: TypeAlias = (
     | PlayNow
     | ClearNow
     | SendKeys
+    | CollectKeys
     | Mute
     | Hold
     | TransferBlind

@@ -30,6 +30,7 @@ from gateway.calls.accompany import Accompaniment, SessionLine
 from gateway.calls.call import Call
 from gateway.calls.orders import (
     BridgeDial,
+    CollectKeys,
     Mute,
     Order,
     OrderRefused,
@@ -167,6 +168,8 @@ class CallSession:
                 self._listen_in(language or self._language)
                 if self._talk is not None:
                     self._talk.speaker.speak_as(language, voice)
+            case CollectKeys(most):
+                self._turns.collect_keys(most)
             case _:
                 raise OrderRefused(f"a conversation cannot do {type(order).__name__}")
 

@@ -28,6 +28,7 @@ from gateway.agents.base import (
     PlaySound,
     ReplyPart,
     Say,
+    Settle,
     UserTurn,
 )
 from gateway.agents.companion import companion_of
@@ -220,7 +221,8 @@ class Speaker:
         """Agent → script."""
         limits, writing = self._voice.deadlines, _Writing(reply.script)
         try:
-            async with aclosing(paced(self._parts(turn), limits.agent_first, limits.agent_next)) as pieces:
+            parts = paced(self._parts(turn), limits.agent_first, limits.agent_next, unhurried=(Do,))
+            async with aclosing(parts) as pieces:
                 async for part in pieces:
                     writing.goes_on()
                     match part:
@@ -232,6 +234,9 @@ class Speaker:
                             self._guard(reply, part.interruptible)
                             writing.flush()
                             reply.script.play(part)
+                        case Settle():
+                            writing.flush()
+                            await reply.released.wait()
                         case Do():
                             writing.flush()
                             reply.script.order(part)

@@ -94,6 +94,10 @@ class TurnTaker:
         actions, self._floor.actions = self._floor.actions, []
         return actions
 
+    def collect_keys(self, most: int) -> None:
+        """The next number that is keyed in has so many keys at most."""
+        self._floor.keys_wanted = most
+
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is wanted, if nothing happens before; None for never."""
         return min(self._floor.timers.values(), default=None)

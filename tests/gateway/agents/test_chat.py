@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.agents.base import Agent, AgentError, Say, UserTurn
-from gateway.agents.chat import ChatAgent, ChatBackend
+from gateway.agents.chat import ChatAgent
+from gateway.agents.chat_completion import ChatBackend
 from gateway.agents.chat_settings import TELEPHONE_PROMPT, ChatSettings
 from gateway.secret import Secret
 from tests.fakes.chat_endpoint import Answer, ChatEndpoint, Cut, Pause, chat_endpoint, event
