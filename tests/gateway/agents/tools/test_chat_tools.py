@@ -138,7 +138,7 @@ def test_what_must_happen_once_waits_until_the_caller_has_finished_and_what_is_s
 
 
 def test_a_tool_that_was_used_is_remembered_even_when_nobody_heard_the_reply() -> None:
-    """The caller goes on with his turn after the table was booked: it is not booked twice for want of memory."""
+    """The caller goes on with his turn after the table was booked: it must not be booked twice."""
 
     async def scene() -> None:
         answers = (wants(("book", {})), Answer(("Booked.",)), Answer(("Yes.",)))
