@@ -1,8 +1,8 @@
 """Gives memory back to the system when nobody calls.
 
-The C library keeps what was freed, in pieces between what is still used: after thousands of calls that is tens
-of megabytes that nobody uses and nobody else can have. Handing it back takes some ten milliseconds in which
-other threads may have to wait for memory, so it is done in a quiet moment only, once after calls.
+The C library keeps what was freed, in pieces between what is still used: after thousands of calls that is
+tens of megabytes that nobody uses and nobody else can have. Handing it back takes some ten milliseconds, in
+which other threads may have to wait for memory, so it is done in a quiet moment only, once after calls.
 """
 
 from __future__ import annotations
