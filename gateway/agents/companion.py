@@ -93,6 +93,9 @@ class Line(Protocol):
         `preempts`: what the agent is saying now is cut for it. `urgent`: the caller is not waited for.
         """
 
+    def lost(self) -> None:
+        """The backend is gone for good: the conversation ends as one whose every fallback failed."""
+
     def hear_in(self, language: str) -> None:
         """Recognise this language (BCP 47) from the caller's next words on."""
 

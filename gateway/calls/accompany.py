@@ -24,7 +24,7 @@ from gateway.agents.companion import (
 from gateway.calls.call import Call
 from gateway.calls.call_events import AgentFault
 from gateway.calls.settings import SessionSettings
-from gateway.calls.turn_events import TalkOffered, TurnEvent
+from gateway.calls.turn_events import AgentLost, TalkOffered, TurnEvent
 from media.clock import now
 from media.legs.base import Direction
 from media.segmenter import SegmentEvent, SpeechEnded, SpeechStarted
@@ -51,6 +51,10 @@ class SessionLine:
     def offer(self, *, preempts: bool = False, urgent: bool = False) -> None:
         """See `Line`."""
         self.feed(TalkOffered(preempts, urgent))
+
+    def lost(self) -> None:
+        """See `Line`."""
+        self.feed(AgentLost())
 
     def hear_in(self, language: str) -> None:
         """See `Line`."""

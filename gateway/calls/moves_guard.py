@@ -6,6 +6,7 @@ from gateway.agents.base import UserTurn
 from gateway.calls.floor import Floor
 from gateway.calls.moves_reply import apologise, give_back, rest, start_answer
 from gateway.calls.turn_events import (
+    AgentLost,
     AsrLost,
     CallStarted,
     EndRequested,
@@ -43,6 +44,16 @@ def end_requested(floor: Floor, event: EndRequested, now: float) -> None:
 def recogniser_lost(floor: Floor, _: AsrLost, now: float) -> None:
     """We cannot understand the caller any more."""
     floor.end(EndReason.ENGINE_FAILED, Phrase.FAILURE_GOODBYE, now)
+
+
+def agent_lost(floor: Floor, _: AgentLost, now: float) -> None:
+    """Nobody answers the caller any more."""
+    floor.end(EndReason.DEAD_AIR, Phrase.FAILURE_GOODBYE, now)
+
+
+def agent_lost_on_hold(floor: Floor, _: AgentLost, now: float) -> None:
+    """The same, with nobody listening to a goodbye."""
+    floor.finish(EndReason.DEAD_AIR)
 
 
 def recogniser_lost_on_hold(floor: Floor, _: AsrLost, now: float) -> None:

@@ -154,6 +154,11 @@ class AsrLost:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentLost:
+    """The agent's backend is gone for good: nobody will answer the caller any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndRequested:
     """Somebody outside the conversation ends the call: an operator, a drain, the dialplan."""
 
@@ -178,6 +183,7 @@ TurnEvent: TypeAlias = (
     | ReplyGuarded
     | TalkOffered
     | AsrLost
+    | AgentLost
     | LegHeld
     | LegResumed
     | LegClosed

@@ -20,6 +20,7 @@ from gateway.calls import moves_reply as reply
 from gateway.calls import moves_words as words
 from gateway.calls.floor import Floor
 from gateway.calls.turn_events import (
+    AgentLost,
     AsrLost,
     CallStarted,
     EndRequested,
@@ -76,6 +77,7 @@ ALWAYS: dict[Trigger, Step] = {
 
 TALKING: dict[Trigger, Step] = ALWAYS | {
     AsrLost: row(guard.recogniser_lost, ENDING),
+    AgentLost: row(guard.agent_lost, ENDING),
     LegHeld: row(guard.hold, HELD),
     DtmfReceived: row(caller.press, KEYING, THINKING),
     ReplyCut: row(reply.cut_known),
@@ -164,6 +166,7 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         LegResumed: row(guard.back_from_hold, *RESTING),
         LegHeld: IGNORED,
         AsrLost: row(guard.recogniser_lost_on_hold, ENDED),
+        AgentLost: row(guard.agent_lost_on_hold, ENDED),
         DtmfReceived: IGNORED,
         Transcript: row(words.note_words),
         SpeechStarted: IGNORED,
@@ -179,6 +182,7 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         SpeechEnded: IGNORED,
         DtmfReceived: IGNORED,
         AsrLost: IGNORED,
+        AgentLost: IGNORED,
         HangUpAsked: IGNORED,
         ReplyGuarded: IGNORED,
         TalkOffered: IGNORED,

@@ -77,9 +77,7 @@ class Connecting:
         return await self._stream(noun, plain)
 
     async def _relay(self, noun: ConversationRelay, plain: tuple[str, ...]) -> Fields:
-        base = RelaySettings(
-            auth_token=self._wires.token, account_sid=self._wires.account, plain_hosts=plain, lost_text=""
-        )
+        base = RelaySettings(auth_token=self._wires.token, account_sid=self._wires.account, plain_hosts=plain)
         try:
             settings, remarks = relay_settings(
                 base,

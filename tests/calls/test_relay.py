@@ -13,6 +13,7 @@ from gateway.agents.conversation_relay.agent import RelayAgent, RelayHome
 from gateway.agents.conversation_relay.outcome import SessionStatus
 from gateway.agents.conversation_relay.settings import RelaySettings
 from gateway.calls.call_events import AgentFault
+from gateway.calls.turn_settings import GuardSettings, TurnSettings
 from gateway.secret import Secret
 from gateway.twilio_ids import call_sid, is_sid
 from gateway.twilio_signature import signature
@@ -59,13 +60,13 @@ class Relayed:
 
     def __init__(
         self, app: ScriptedApp | Answer, says: Sequence[tuple[float, float, str]] = (ASK,), *,
-        until: float = 8.0, does: Sequence[Any] = (), **settings: Any,
+        until: float = 8.0, does: Sequence[Any] = (), turns: TurnSettings | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.app = app if isinstance(app, ScriptedApp) else ScriptedApp(app)
         chosen = RelaySettings(url=URL, auth_token=Secret("12345"), **settings)
         home = RelayHome("AC" + 32 * "0", self.app.dial, beep, lambda: 1_700_000_000.0)
         self.agent = RelayAgent("relay", chosen, home)
-        self.call: Outcome = place_call(says, until=until, does=does, agent=self.agent)
+        self.call: Outcome = place_call(says, until=until, does=does, agent=self.agent, turns=turns)
 
     @property
     def told(self) -> list[Message]:
@@ -174,7 +175,7 @@ def test_backchannels(ignored: bool, kinds: list[str]) -> None:
     [({"interruptible": "none"}, {}), ({"interruptible": "dtmf"}, {}), ({}, {"interruptible": False})],
 )
 def test_a_talk_that_voice_may_not_cut_is_heard_out(settings: Any, fields: dict[str, Any]) -> None:
-    chosen = {name: Interruptible(value) for name, value in settings.items()}
+    chosen: Any = {name: Interruptible(value) for name, value in settings.items()}
     app = answering(prompt=[text(STORY, **fields)])
     relayed = Relayed(app, [ASK, (3.0, 3.8, "Please stop.")], until=7.0, **chosen)
     assert relayed.kinds() == ["setup", "prompt"]
@@ -357,12 +358,28 @@ def test_a_caller_who_waits_for_an_app_that_is_away_hears_a_filler_then_an_apolo
     relayed = Relayed(app, until=30.0)
     assert relayed.heard[0] == "One moment, please."
     assert relayed.heard[1].startswith("I'm sorry, something went wrong.")
-    assert relayed.heard[-1] == "Goodbye."
+    assert relayed.heard[-1].endswith("Goodbye.")
     outcome = relayed.agent.outcome
     assert (outcome.status, outcome.error_code) == (SessionStatus.FAILED, 64102)
     assert ("ErrorCode", "64102") in outcome.form()
     assert relayed.faults == [("refused", "fallback")]
-    assert relayed.call.record.end_reason is EndReason.AGENT_HUNG_UP
+    assert relayed.call.record.end_reason is EndReason.DEAD_AIR
+
+
+def test_where_there_is_a_fallback_the_caller_has_it_soon() -> None:
+    guards = GuardSettings(failures=1)
+    relayed = Relayed(ScriptedApp(refuses=1000), turns=TurnSettings(guards=guards), until=30.0)
+    turn_over = 1.5 + 0.5
+    assert relayed.call.record.end_reason is EndReason.DEAD_AIR
+    assert relayed.call.audible[1][0] - turn_over < 4.0
+    assert "something went wrong" not in " ".join(relayed.heard)
+    assert relayed.agent.outcome.status is SessionStatus.FAILED
+
+
+def test_an_app_may_leave_a_prompt_without_an_answer_even_so() -> None:
+    guards = GuardSettings(failures=1)
+    relayed = Relayed(answering(), turns=TurnSettings(guards=guards), until=14.0)
+    assert relayed.call.record.end_reason is EndReason.CALLER_HUNG_UP
 
 
 def test_an_app_that_dies_in_mid_sentence_is_apologised_for() -> None:
@@ -379,7 +396,7 @@ def test_an_app_that_dies_in_mid_sentence_is_apologised_for() -> None:
     assert relayed.call.turns[-1] == ("Again please.", "Again please.")
 
 
-def test_an_app_that_is_lost_for_good_lets_the_call_go_on_elsewhere() -> None:
+def test_an_app_that_is_lost_for_good_ends_the_conversation() -> None:
     def answers(wire: ScriptedWire, message: Message) -> None:
         if message["type"] == "prompt":
             wire.app.refuses = 1000
@@ -389,7 +406,7 @@ def test_an_app_that_is_lost_for_good_lets_the_call_go_on_elsewhere() -> None:
     outcome = relayed.agent.outcome
     assert (outcome.status, outcome.error_code) == (SessionStatus.FAILED, 64105)
     assert ("cut", "fallback") in relayed.faults
-    assert relayed.call.record.end_reason is EndReason.AGENT_HUNG_UP
+    assert relayed.call.record.end_reason is EndReason.DEAD_AIR
     assert relayed.call.tasks_left == []
 
 

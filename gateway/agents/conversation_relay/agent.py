@@ -84,6 +84,8 @@ class RelayAgent:
         """Number and words of the caller's latest turn, as far as they were told to the app."""
         self._unanswered = ""
         """The prompt that no token of an answer has come for."""
+        self._hasty = False
+        """There is a fallback for us: a caller who waits in vain shall have it."""
         self._awaited = False
         """A turn of the caller's waits for its answer."""
         self._patience: asyncio.TimerHandle | None = None
@@ -147,6 +149,7 @@ class RelayAgent:
 
     def tune(self, settings: SessionSettings) -> SessionSettings:
         session = tuned(settings, self._settings)
+        self._hasty = settings.turns.guards.failures == 1
         self._heard_in = session.language
         return session
 
@@ -193,6 +196,9 @@ class RelayAgent:
     def _lose_patience(self) -> None:
         self._patience = None
         self._talks.give_up("the app is away")
+        if self._hasty:
+            self._link.finish()
+            self.gone("it was away while the caller waited")
 
     def _noted(self, part: ReplyPart) -> ReplyPart:
         if isinstance(part, Say):
@@ -248,12 +254,7 @@ class RelayAgent:
         self._conclude(RelayOutcome(self._session, SessionStatus.FAILED, self._seconds, "", code, detail))
         if self._line is not None:
             self._line.fault("cut" if connected else "refused", "fallback")
-        self._talks.forget(now())
-        self._talks.prompted()
-        if self._settings.lost_text:
-            text = self._say(self._settings.lost_text, Interruptible.NONE)
-            self._talks.say(text, now(), last=False, preemptible=False)
-        self._talks.add(Finish(), preemptible=False)
+            self._line.lost()
 
     def offer(self, *, preempts: bool, urgent: bool) -> None:
         if self._line is not None:

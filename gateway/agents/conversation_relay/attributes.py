@@ -102,7 +102,7 @@ def relay_settings(
 
 
 _OPERATORS = (
-    "auth_token", "account_sid", "plain_hosts", "limits", "lost_text", "sounds_dir", "no_input_seconds",
+    "auth_token", "account_sid", "plain_hosts", "limits", "sounds_dir", "no_input_seconds",
 )  # fmt: skip
 """What documents do not say."""
 

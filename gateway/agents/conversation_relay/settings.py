@@ -104,8 +104,6 @@ class RelaySettings:
     """What the app is told in `info` messages: who speaks, which words were played."""
     no_input_seconds: float = 0.0
     """Silence of the caller before the node itself asks whether he is there; 0 leaves silence to the app."""
-    lost_text: str = "I'm sorry, I can't help you at the moment. Please call again later. Goodbye."
-    """Said when the app is away for good; then the route's next action follows. Empty: nothing."""
     sounds_dir: str = ""
     """Folder of the sound files that `play` may name; empty: only web addresses are played."""
     limits: RelayLimits = field(default_factory=RelayLimits)

@@ -11,6 +11,8 @@ from gateway.calls.turn_settings import BargeIn, BargeInSettings
 
 _NEVER = 1e6
 """Seconds; longer than any call."""
+_FAILURES = 3
+"""Prompts in a row that an app may leave without an answer; whether it is there at all is known otherwise."""
 _WORDS = {"high": 1, "medium": 1, "low": 2}
 
 
@@ -28,7 +30,11 @@ def tuned(session: SessionSettings, relay: RelaySettings) -> SessionSettings:
             barge_in=_barge_in(turns.barge_in, relay),
             endpointing=_endpointing(turns.endpointing, relay.speech_timeout_ms / 1000),
             keys=replace(turns.keys, as_turns=False),
-            guards=replace(turns.guards, no_input=relay.no_input_seconds or _NEVER),
+            guards=replace(
+                turns.guards,
+                no_input=relay.no_input_seconds or _NEVER,
+                failures=max(turns.guards.failures, _FAILURES),
+            ),
         ),
     )
 

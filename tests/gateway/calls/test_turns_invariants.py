@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from engines.base import Transcript
 from gateway.calls.turn_events import (
+    AgentLost,
     AsrLost,
     CallStarted,
     CloseReply,
@@ -177,9 +178,9 @@ class AnyCall(RuleBasedStateMachine):
         self.feed(LegHeld(self.now) if held else LegResumed(self.now))
 
     @precondition(lambda self: self.now > 20)
-    @rule(which=st.sampled_from(["asr", "operator"]))
-    def rare(self, which: str) -> None:
-        self.feed(AsrLost() if which == "asr" else EndRequested(EndReason.DRAINED))
+    @rule(event=st.sampled_from([AsrLost(), AgentLost(), EndRequested(EndReason.DRAINED)]))
+    def rare(self, event: TurnEvent) -> None:
+        self.feed(event)
 
     # ------------------------------------------------------------------------------------- what must hold
 
