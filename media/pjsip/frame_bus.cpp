@@ -58,7 +58,10 @@ FrameBus::FrameBus(int max_legs, double rx_seconds, double playout_seconds)
   for (int i = max_legs; i-- > 0;) free_.push_back(static_cast<std::uint16_t>(i));
 }
 
-FrameBus::~FrameBus() { ::close(event_fd_); }
+FrameBus::~FrameBus() {
+  for (const auto& leg : open_) separate(*leg);  // two that hold each other would never go
+  ::close(event_fd_);
+}
 
 std::int32_t FrameBus::open() {
   std::lock_guard lock(mutex_);
@@ -76,7 +79,7 @@ std::int32_t FrameBus::open() {
 
 void FrameBus::close(std::int32_t handle) {
   std::lock_guard lock(mutex_);
-  find(handle);
+  separate(find(handle));
   const auto index = static_cast<std::uint16_t>(handle);
   auto leg = std::move(slots_[index].leg);
   leg->port.store(nullptr, std::memory_order_release);
@@ -158,6 +161,28 @@ void FrameBus::duck(std::int32_t handle, double gain, int ramp_ms) {
   find(handle).ducker.set(gain, ramp_ms);
 }
 
+void FrameBus::patch(std::int32_t one, std::int32_t other) {
+  std::lock_guard lock(mutex_);
+  if (one == other) throw std::invalid_argument("a leg cannot be patched to itself");
+  separate(find(one));
+  separate(find(other));
+  const auto& a = slots_[static_cast<std::uint16_t>(one)].leg;
+  const auto& b = slots_[static_cast<std::uint16_t>(other)].leg;
+  a->hand_to(b);
+  b->hand_to(a);
+}
+
+void FrameBus::unpatch(std::int32_t handle) {
+  std::lock_guard lock(mutex_);
+  separate(find(handle));
+}
+
+void FrameBus::separate(Leg& leg) noexcept {
+  const auto other = leg.patched;
+  leg.hand_to_nobody();
+  if (other) other->hand_to_nobody();
+}
+
 std::vector<Event> FrameBus::events() {
   std::lock_guard lock(mutex_);
   std::vector<Event> taken;
@@ -212,6 +237,9 @@ Figures FrameBus::figures(const Leg& leg) const {
                          {"played_samples", leg.played_samples},
                          {"queued_samples", leg.playout.queued()},
                          {"stale", leg.playout.stale()},
+                         {"patch_samples", leg.through.samples},
+                         {"patch_gaps", leg.through.gaps},
+                         {"patch_dropped", leg.through.dropped},
                          {"sample_rate", rate},
                          {"jb_frames", leg.jitter.frames},
                          {"jb_prefetch", leg.jitter.prefetch},
@@ -248,7 +276,10 @@ bool FrameBus::attach(Leg& leg, const void* port, int rate, std::shared_ptr<Wire
   leg.wire = std::move(wire);
   const int before = leg.rate.exchange(rate);
   // What waits at the old rate would sound at the wrong pitch.
-  if (before != 0 && before != rate) say_cleared(leg, leg.playout.clear(INT64_MIN));
+  if (before != 0 && before != rate) {
+    say_cleared(leg, leg.playout.clear(INT64_MIN));
+    leg.through.flush();
+  }
   events_.push({leg.handle, EventKind::attached, 0, rate, monotonic_ns()});
   signal();
   return true;

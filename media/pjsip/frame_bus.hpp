@@ -45,6 +45,9 @@ class FrameBus {
   Heard clear(std::int32_t handle, std::int64_t through);
   Heard position(std::int32_t handle);
   void duck(std::int32_t handle, double gain, int ramp_ms);
+  // Connects two legs both ways, within the clock; each leaves whom it was patched to before.
+  void patch(std::int32_t one, std::int32_t other);
+  void unpatch(std::int32_t handle);
   std::vector<Event> events();
   Figures stats(std::int32_t handle);
   Figures totals();
@@ -77,6 +80,7 @@ class FrameBus {
   };
 
   Leg& find(std::int32_t handle);
+  static void separate(Leg& leg) noexcept;
   void say_cleared(const Leg& leg, const Cleared& cleared);
   Figures figures(const Leg& leg) const;
   void sweep();

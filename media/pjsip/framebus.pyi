@@ -75,6 +75,14 @@ class FrameBus:
         """The reply that sounds now, or sounded last, and how many of its samples were sent."""
     def duck(self, leg: int, gain: float, ramp_ms: int) -> None:
         """Playout volume 0..1, reached in `ramp_ms` of audio."""
+    def patch(self, leg: int, other: int) -> None:
+        """Each hears the other from now on, without Python in between, until unpatch() or either close().
+
+        Within a tick or the next, resampled where their rates differ. What a playout holds is heard instead.
+        A leg that was patched to somebody else leaves him.
+        """
+    def unpatch(self, leg: int) -> None:
+        """Undoes patch() for both; nothing without it."""
     def events(self) -> list[tuple[int, int, int, int, int]]:
         """(leg, kind, reply, value, t_ns) since the last call, in order of occurrence per leg."""
     def stats(self, leg: int) -> dict[str, int]: ...

@@ -3,10 +3,12 @@
 
 #include <cmath>
 #include <memory>
+#include <thread>
 
 #include "event_ring.hpp"
 #include "playout_queue.hpp"
 #include "rx_ring.hpp"
+#include "through.hpp"
 #include "wire.hpp"
 
 namespace framebus {
@@ -69,9 +71,31 @@ class Leg {
   // The port that may act for this leg; a replaced or closed one finds another here and keeps quiet.
   std::atomic<const void*> port{nullptr};
 
-  // Guarded by the bus: the transport now in use, and the sums of those used before.
+  // The other leg's voice, while the two are patched.
+  Through through;
+
+  // Guarded by the bus: the leg patched to this one, the transport now in use, and the sums of those used before.
+  std::shared_ptr<Leg> patched;
   std::shared_ptr<Wire> wire;
   std::array<std::uint64_t, kWireCounts> past_wire{};
+
+  // --- API: under the bus's mutex -------------------------------------------------------------
+
+  // What this leg hears is handed to `to` from now on.
+  void hand_to(std::shared_ptr<Leg> to) {
+    to->through.open();
+    other_.store(to.get(), std::memory_order_seq_cst);
+    patched = std::move(to);
+  }
+
+  // Returns when the clock cannot touch the other leg any more: it holds on to it for one packet at most.
+  void hand_to_nobody() noexcept {
+    if (!patched) return;
+    other_.store(nullptr, std::memory_order_seq_cst);
+    while (handing_.load(std::memory_order_seq_cst)) std::this_thread::yield();
+    patched->through.close();
+    patched.reset();
+  }
 
   // --- clock thread ---------------------------------------------------------------------------
 
@@ -82,12 +106,17 @@ class Leg {
     if (flags & kLost) count(lost);
     if (flags & kDtx) count(dtx);
     if (overflow) count(dropped, overflow);
+    handing_.store(true, std::memory_order_seq_cst);
+    if (Leg* to = other_.load(std::memory_order_seq_cst)) to->through.put(pcm, samples, sample_rate, to->rate);
+    handing_.store(false, std::memory_order_release);
   }
 
-  // Fills `out` with the reply's next samples and silence behind them; returns how many are audio.
+  // Fills `out` with the reply's next samples, and behind them the other leg's voice, or silence. Returns how
+  // many are the reply's.
   unsigned speak(std::int16_t* out, unsigned samples, int sample_rate) noexcept {
+    const bool patched_in = through.is_open() && through.take(out, samples);
+    if (!patched_in) std::memset(out, 0, samples * sizeof *out);
     const unsigned got = playout.play(out, samples);
-    std::memset(out + got, 0, (samples - got) * sizeof *out);
     ducker.apply(out, got, sample_rate);
     if (got) count(played_samples, got);
     return got;
@@ -112,6 +141,10 @@ class Leg {
         });
     return said;
   }
+
+ private:
+  std::atomic<Leg*> other_{nullptr};   // whom the clock hands our frames to
+  std::atomic<bool> handing_{false};   // it is at it
 };
 
 }  // namespace framebus

@@ -141,6 +141,8 @@ PYBIND11_MODULE(framebus, m) {
            py::arg("leg"), py::arg("through") = py::none())
       .def("position", [](FrameBus& bus, std::int32_t leg) { return as_tuple(bus.position(leg)); }, py::arg("leg"))
       .def("duck", &FrameBus::duck, py::arg("leg"), py::arg("gain"), py::arg("ramp_ms"))
+      .def("patch", &FrameBus::patch, py::arg("leg"), py::arg("other"))
+      .def("unpatch", &FrameBus::unpatch, py::arg("leg"))
       .def("events", &events)
       .def("stats", [](FrameBus& bus, std::int32_t leg) { return as_dict(bus.stats(leg)); }, py::arg("leg"))
       .def("totals", [](FrameBus& bus) { return as_dict(bus.totals()); })

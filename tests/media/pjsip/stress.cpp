@@ -1,11 +1,13 @@
 // Races the frame bus's pure C++ parts against each other and checks the books afterwards.
 // Built and run under sanitizers by test_native_races.py. Usage: stress PART SECONDS SEED
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -197,6 +199,49 @@ void report(double seconds, unsigned) {
   std::printf("report: %lu events, %lu refused\n", read, ring.dropped());
 }
 
+// One direction of a patch: packets of one size in, of another out, and each sample at most once and in order.
+void through(double seconds, unsigned seed) {
+  Through through;
+  through.open();
+  std::atomic<bool> done{false};
+  std::uint64_t heard = 0, taken = 0;
+  std::thread consumer([&] {
+    std::mt19937 random(seed + 1);
+    std::int16_t packet[480];
+    std::uint64_t next = 0;
+    while (!done) {
+      const unsigned wanted = 80 * (random() % 6 + 1);
+      if (!through.take(packet, wanted)) {
+        std::this_thread::yield();
+        continue;
+      }
+      const auto skipped = static_cast<std::uint16_t>(static_cast<std::uint16_t>(packet[0]) - next);
+      CHECK(skipped < 0x8000, "sample %d after %lu", packet[0], next);
+      next += skipped;
+      for (unsigned i = 0; i < wanted; ++i, ++next)
+        CHECK(packet[i] == static_cast<std::int16_t>(next), "foreign sample %d at %lu", packet[i], next);
+      taken += wanted;
+    }
+  });
+  std::mt19937 random(seed);
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  while (Clock::now() < end) {
+    const unsigned size = 80 * (random() % 6 + 1);
+    if (through.ahead() > 4000) {  // never so far ahead that the ring is full, often so that the consumer skips
+      std::this_thread::yield();
+      continue;
+    }
+    through.put(serial(heard, size).data(), size, 8000, 8000);
+    heard += size;
+    if (random() % 4096 == 0) through.flush();
+  }
+  done = true;
+  consumer.join();
+  CHECK(taken == through.samples, "%lu of %lu samples", taken, through.samples.load());
+  CHECK(taken > 0 && taken + through.dropped <= heard, "%lu + %lu of %lu", taken, through.dropped.load(), heard);
+  std::printf("through: %lu of %lu samples, %lu dropped\n", taken, heard, through.dropped.load());
+}
+
 // The whole bus: legs come and go while the clock ticks and others poll, write and clear.
 void bus(double seconds, unsigned seed) {
   FrameBus bus(64, 0.5, 4.0);
@@ -211,10 +256,11 @@ void bus(double seconds, unsigned seed) {
 
   std::thread clock([&] {
     std::mt19937 random(seed + 1);
-    const auto pcm = serial(0, 160);
+    const auto pcm = serial(0, 320);
     while (!stop) {
       try {
-        bus.simulate_tick(any(random), pcm, 8000, 1, 0);
+        const int rate = random() % 8 ? 8000 : 16000;  // now and then a codec changes
+        bus.simulate_tick(any(random), std::span(pcm).first(static_cast<std::size_t>(rate / 50)), rate, 1, 0);
       } catch (const std::invalid_argument&) {
         ++refused;
       }
@@ -250,8 +296,17 @@ void bus(double seconds, unsigned seed) {
       bus.clear(leg, INT64_MIN);
     } else if (dice < 80) {
       bus.finish(leg);
-    } else if (dice < 90) {
+    } else if (dice < 85) {
       bus.duck(leg, 0.3, 50);
+    } else if (dice < 90) {
+      const auto other = any(random);
+      std::lock_guard lock(mutex);
+      const auto open = [&](std::int32_t one) { return std::find(legs.begin(), legs.end(), one) != legs.end(); };
+      if (!open(leg) || !open(other) || leg == other) continue;
+      if (dice < 88)
+        bus.patch(leg, other);
+      else
+        bus.unpatch(leg);
     } else {
       bus.position(leg);
       bus.stats(leg);
@@ -325,5 +380,6 @@ int main(int argc, char** argv) {
   if (part == "receive") receive(seconds, seed);
   if (part == "report") report(seconds, seed);
   if (part == "source") source(seconds, seed);
+  if (part == "through") through(seconds, seed);
   if (part == "bus") bus(seconds, seed);
 }

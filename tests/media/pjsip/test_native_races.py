@@ -22,13 +22,13 @@ def stress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     program = tmp_path_factory.mktemp("stress") / "stress"
     command = ["g++", "-std=c++20", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror"]
     command += [f"-fsanitize={request.param}", "-fno-sanitize-recover=all", f"-I{NATIVE}"]
-    command += [str(HERE / "stress.cpp"), str(NATIVE / "frame_bus.cpp"), "-o", str(program)]
+    command += [str(HERE / "stress.cpp"), str(NATIVE / "frame_bus.cpp"), "-lspeexdsp", "-o", str(program)]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     return program
 
 
-@pytest.mark.parametrize("part", ["playout", "receive", "report", "source", "bus"])
+@pytest.mark.parametrize("part", ["playout", "receive", "report", "source", "through", "bus"])
 def test_threads_race_and_the_books_balance(stress: Path, part: str) -> None:
     ran = subprocess.run([stress, part, SECONDS, "1"], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
