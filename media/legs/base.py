@@ -82,6 +82,8 @@ class DtmfReceived:
     """One of 0-9, *, #, A-D."""
     at: float
     """Monotonic seconds."""
+    inband: bool = False
+    """Heard in the audio, which therefore carries it to whoever is connected."""
 
 
 @dataclass(frozen=True, slots=True)

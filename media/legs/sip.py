@@ -88,6 +88,12 @@ class SipDesk(Protocol):
     async def replace_target(self, leg_id: str) -> str:
         """Refer-To for another call of the endpoint (RFC 3891). Raises `LegError`."""
 
+    def patch(self, bus_leg: int, leg_id: str) -> bool:
+        """Connect a leg of the bus with another leg by its name; False when that is not the endpoint's."""
+
+    def unpatch(self, bus_leg: int) -> None:
+        """Separate it again."""
+
     def bus_stats(self, leg: int) -> dict[str, int]:
         """The frame bus's counters of a leg."""
 
@@ -256,11 +262,13 @@ class SipLeg:
         await self._referred.refuse(sip_code)
 
     def patch(self, other: Leg) -> bool:
-        """See `Leg.patch`."""
-        return False
+        """See `Leg.patch`: two legs of one endpoint meet in the frame bus."""
+        return self._state is LegState.UP and self._desk.patch(self.bus_leg, other.leg_id)
 
     def unpatch(self) -> None:
         """See `Leg.unpatch`."""
+        if self._state is not LegState.CLOSED:
+            self._desk.unpatch(self.bus_leg)
 
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         """End the leg by BYE, CANCEL or a refusal, whichever its state asks for. Idempotent."""

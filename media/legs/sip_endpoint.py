@@ -202,10 +202,27 @@ class SipEndpoint:
 
     async def replace_target(self, leg_id: str) -> str:
         """Refer-To for another call of this endpoint (RFC 3891). Raises `LegError`."""
-        other = next((leg for leg in self._legs.values() if leg.leg_id == leg_id), None)
-        if other is None or other.state is not LegState.UP:
+        other = self._named(leg_id)
+        if other is None:
             raise LegError(f"{leg_id} is no call of this endpoint that is up", sip_code=481)
         return await self.on_call(other.key, self._machine.replace_target)
+
+    def _named(self, leg_id: str) -> SipLeg | None:
+        """A leg that is up."""
+        up = (leg for leg in self._legs.values() if leg.state is LegState.UP)
+        return next((leg for leg in up if leg.leg_id == leg_id), None)
+
+    def patch(self, bus_leg: int, leg_id: str) -> bool:
+        """Connect two legs in the frame bus; False when the other is none of ours that is up."""
+        other = self._named(leg_id)
+        if other is None or other.bus_leg == bus_leg:
+            return False
+        self._bus.patch(bus_leg, other.bus_leg)
+        return True
+
+    def unpatch(self, bus_leg: int) -> None:
+        """Separate what `patch` connected."""
+        self._bus.unpatch(bus_leg)
 
     def bus_stats(self, leg: int) -> dict[str, int]:
         """The frame bus's counters of a leg."""

@@ -340,7 +340,8 @@ def extension(name: str, sources: list[Path], tree: Path, out: Path, log: Path, 
     target = out / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     libs = sorted({path.parent for path in tree.glob("**/lib*.so.2")})
     search = [flag for folder in libs for flag in (f"-L{folder}", f"-Wl,-rpath-link,{folder}")]
-    needed = ["-lspeexdsp", "-lpjsua2", "-lpjsua", "-lpjsip-simple", "-lpjsip", "-lpjmedia", "-lpjlib-util", "-lpj"]
+    needed = ["-lpjsua2", "-lpjsua", "-lpjsip-simple", "-lpjsip", "-lpjmedia", "-lpjlib-util", "-lpj"]
+    needed.append("-lspeexdsp")
     common = ["-std=c++20", "-g0", "-fPIC", "-DNDEBUG", *HARDENED, *compile_flags(tree), *flags]
     objects = []
     running = []

@@ -51,14 +51,14 @@ class Through {
     if (!ring_) ring_ = std::make_unique<std::int16_t[]>(kRoom);
     up_->restart();
     down_->restart();
-    stale_.store(true, std::memory_order_relaxed);
+    flush();
     open_.store(true, std::memory_order_release);
   }
 
   void close() noexcept { open_.store(false, std::memory_order_release); }
 
   // What waits is of another rate now.
-  void flush() noexcept { stale_.store(true, std::memory_order_release); }
+  void flush() noexcept { from_.store(write_.load(std::memory_order_acquire), std::memory_order_release); }
 
   // --- producer --------------------------------------------------------------------------------
 
@@ -91,8 +91,9 @@ class Through {
   bool take(std::int16_t* out, unsigned wanted) noexcept {
     auto read = read_.load(std::memory_order_relaxed);
     const auto written = write_.load(std::memory_order_acquire);
-    if (stale_.exchange(false, std::memory_order_acq_rel)) {
-      read = written;
+    const auto from = std::min(from_.load(std::memory_order_acquire), written);
+    if (read < from) {
+      read = from;
       primed_ = false;
     }
     const unsigned packet = std::max(wanted, chunk_.load(std::memory_order_relaxed));
@@ -129,9 +130,10 @@ class Through {
 
   std::unique_ptr<RateChange> up_, down_;
   std::unique_ptr<std::int16_t[]> ring_;
-  std::atomic<bool> open_{false}, stale_{false};
+  std::atomic<bool> open_{false};
   std::atomic<unsigned> chunk_{0};
   bool primed_ = false;  // the consumer's
+  std::atomic<std::size_t> from_{0};  // what lies before is not to be heard
   alignas(64) std::atomic<std::size_t> write_{0};
   alignas(64) std::atomic<std::size_t> read_{0};
 };

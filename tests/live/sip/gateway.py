@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -26,6 +27,7 @@ from pydantic import TypeAdapter
 
 from media.frame import AudioFrame, Voice
 from media.legs.base import EndReason, Leg, LegAnswered, LegClosed, LegError, LegEvent
+from media.legs.bridge import Bridge
 from media.legs.sip_endpoint import SipEndpoint
 from media.legs.sip_settings import SipSettings
 
@@ -143,6 +145,7 @@ class Operator:
 
     def __init__(self) -> None:
         self.legs: dict[str, Leg] = {}
+        self.bridges: dict[str, Bridge] = {}
 
     async def order(self, name: str, what: str, argument: str) -> None:
         """Do it; `done` or `leg_error` follows."""
@@ -174,10 +177,30 @@ class Operator:
                 await leg.refuse_transfer(int(first or 603))
             case "keys":
                 await leg.send_dtmf(first)
+            case "bridge":
+                await self._bridge(leg, self.legs[first])
+            case "unbridge":
+                self.bridges.pop(leg.leg_id).stop()
             case "hangup":
                 await leg.hangup(EndReason.AGENT_HUNG_UP)
             case _:
                 raise ValueError(f"no order {what!r}")
+
+    async def _bridge(self, leg: Leg, other: Leg) -> None:
+        def event(of: Leg, event: LegEvent) -> None:
+            say(type(event).__name__, leg=of.leg_id, bridged=True, **asdict(event))
+
+        frames: Counter[str] = Counter()
+        bridge = Bridge(
+            leg,
+            other,
+            replies=(1_000, 1_000),
+            on_event=event,
+            on_frame=lambda of, frame, voice: frames.update([of.leg_id]),
+        )
+        self.bridges[leg.leg_id] = bridge
+        end = await bridge.run()
+        say("bridge_over", native=end.native, closed=[bool(end.closed_a), bool(end.closed_b)], frames=frames)
 
 
 class Gateway:

@@ -71,6 +71,11 @@ class Desk:
     async def replace_target(self, leg_id: str) -> str:
         return f"<sip:{leg_id}@peer?Replaces=x>"
 
+    def patch(self, bus_leg: int, leg_id: str) -> bool:
+        return leg_id.startswith("sip-")
+
+    def unpatch(self, bus_leg: int) -> None: ...
+
     def bus_stats(self, leg: int) -> dict[str, int]:
         return {"underrun": 3}
 

@@ -240,3 +240,84 @@ def test_install_needs_pjsua(bench: Bench) -> None:
     with pytest.raises(RuntimeError, match="libInit"):
         bench.bus.install()
     bench.bus.wakeup()
+
+
+class Pair:
+    """Two legs of one bus."""
+
+    def __init__(self, first_rate: int = 8000, second_rate: int = 8000) -> None:
+        self.bus = framebus.FrameBus(4)
+        self.rates = (first_rate, second_rate)
+        self.legs = (self.bus.open(), self.bus.open())
+        for leg, rate in zip(self.legs, self.rates, strict=True):
+            self.bus.simulate_tick(leg, np.zeros(rate // 50, np.int16), rate=rate)
+
+    def tick(self, first: int, second: int) -> tuple[Pcm, Pcm]:
+        """20 ms in which both far ends say a constant; what each then hears."""
+        sent = [
+            self.bus.simulate_tick(leg, np.full(rate // 50, said, np.int16), rate=rate)
+            for leg, rate, said in zip(self.legs, self.rates, (first, second), strict=True)
+        ]
+        return sent[0], sent[1]
+
+
+def test_patched_legs_hear_each_other_within_a_tick_and_nobody_after() -> None:
+    pair = Pair()
+    assert [int(sent.max()) for sent in pair.tick(100, 200)] == [0, 0]
+    pair.bus.patch(*pair.legs)
+    assert [int(sent.max()) for sent in pair.tick(100, 200)] == [0, 100], "the second beats after the first"
+    for _ in range(50):
+        assert [sent.tolist() for sent in pair.tick(100, 200)] == [[200] * 160, [100] * 160]
+    stats = pair.bus.stats(pair.legs[0])
+    assert (stats["patch_samples"], stats["patch_gaps"], stats["patch_dropped"]) == (50 * 160, 0, 0)
+    pair.bus.unpatch(pair.legs[1])
+    assert [int(sent.max()) for sent in pair.tick(100, 200)] == [0, 0]
+
+
+def test_what_is_played_is_heard_before_the_other_voice() -> None:
+    pair = Pair()
+    pair.bus.patch(*pair.legs)
+    pair.tick(100, 200)
+    pair.bus.write(pair.legs[0], np.full(240, 7, np.int16), 1)
+    assert pair.tick(100, 200)[0].tolist() == [7] * 160
+    assert pair.tick(100, 200)[0].tolist() == [7] * 80 + [200] * 80
+    assert pair.bus.position(pair.legs[0]) == (1, 240)
+
+
+@pytest.mark.parametrize("rates", [(8000, 16000), (16000, 8000)])
+def test_other_rates_are_met(rates: tuple[int, int]) -> None:
+    pair = Pair(*rates)
+    pair.bus.patch(*pair.legs)
+    for _ in range(20):
+        first, second = pair.tick(1000, 2000)
+    assert (len(first), len(second)) == (rates[0] // 50, rates[1] // 50)
+    assert np.abs(first - 2000).max() <= 20 and np.abs(second - 1000).max() <= 20
+
+
+def test_a_patch_ends_with_either_leg_and_with_the_next_patch() -> None:
+    bus = framebus.FrameBus(4)
+    legs = [bus.open() for _ in range(3)]
+    for leg in legs:
+        bus.simulate_tick(leg, SILENCE)
+    bus.patch(legs[0], legs[1])
+    bus.patch(legs[0], legs[2])
+    for _ in range(3):
+        bus.simulate_tick(legs[0], np.full(160, 9, np.int16))
+        stale, heard = bus.simulate_tick(legs[1], SILENCE), bus.simulate_tick(legs[2], SILENCE)
+    assert not stale.any() and heard.tolist() == [9] * 160
+    bus.close(legs[0])
+    for _ in range(3):
+        assert not bus.simulate_tick(legs[2], SILENCE).any()
+    with pytest.raises(ValueError):
+        bus.patch(legs[1], legs[1])
+    with pytest.raises(ValueError):
+        bus.patch(legs[0], legs[1])
+
+
+def test_a_leg_that_stood_still_does_not_hear_the_past() -> None:
+    pair = Pair()
+    pair.bus.patch(*pair.legs)
+    pair.tick(1, 2)
+    for i in range(40):  # the second leg is on hold: it hears nothing and takes nothing
+        pair.bus.simulate_tick(pair.legs[0], np.full(160, i, np.int16))
+    assert pair.tick(40, 2)[1].tolist() == [40] * 160
