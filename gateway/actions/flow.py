@@ -180,6 +180,8 @@ class Flow:
         """An action failed: its own fallback, else the plan's, else an apology and the end."""
         judged = verdict(error)
         reason = error.reason if isinstance(error, StepFailed) else judged.end_reason
+        if reason is EndReason.REJECTED:  # what we were refused, not what we refuse: the call was taken
+            reason = EndReason.DIALPLAN_HUNG_UP
         told = str(error) if not isinstance(error, ValueError | OSError) else type(error).__name__
         log.warning("action failed", action=step.word, where=f"{step.spot.source}:{step.spot.line}", why=told)
         log.debug("action failed", detail=str(error))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engines.base import Asr, Tts
+from gateway.actions.flow import Reach
 from gateway.agents.base import Agent
 from gateway.agents.sound import SoundAgent
 from gateway.calls.record import CallRecord
@@ -103,6 +105,8 @@ class FrontDesk:
     limits: RegistrySettings = field(default_factory=RegistrySettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     licence: Callable[[int], str] = lambda running: ""
+    reach: Reach = Reach()
+    folder: Path = Path("recordings")
 
     def __post_init__(self) -> None:
         match = Match((compile_pattern("200"),), (compile_pattern("100"),))
@@ -119,6 +123,8 @@ class FrontDesk:
             metrics=self.metrics.calls,
             live=self.live,
             add=self.registry.add,
+            folder=self.folder,
+            reach=lambda: self.reach,
             own_ears=self.own_ears,
         )
         retry_after, licence = self.limits.retry_after, self.licence
@@ -128,6 +134,7 @@ class FrontDesk:
 
     async def until_idle(self, seconds: float = 120.0) -> None:
         """Wait until every call is over and tidied."""
+        await asyncio.sleep(0)  # who was just taken is counted too
         for _ in range(round(seconds / TICK)):
             if not len(self.registry):
                 break
