@@ -15,6 +15,7 @@ from gateway.agents.conversation_relay.settings import RelaySettings
 from gateway.agents.echo import EchoAgent, EchoSettings
 from gateway.agents.media_stream import LARGEST_MESSAGE, MediaStreamAgent
 from gateway.agents.media_stream_settings import MediaStreamSettings
+from gateway.agents.realtime_settings import RealtimeSettings
 from gateway.agents.sound import SoundAgent
 from gateway.agents.text_socket import WebSocketDial
 from gateway.errors import AgentUnknown
@@ -24,13 +25,15 @@ from media.frame import Pcm
 
 if TYPE_CHECKING:
     from gateway.agents.chat_completion import ChatBackend
+    from gateway.agents.realtime import RealtimeBackend
 
 AgentSettings: TypeAlias = Annotated[
-    EchoSettings | ChatSettings | RelaySettings | MediaStreamSettings, Field(discriminator="kind")
+    EchoSettings | ChatSettings | RelaySettings | MediaStreamSettings | RealtimeSettings,
+    Field(discriminator="kind"),
 ]
 """One agent's section of the configuration; `kind` says which."""
 
-_OWN_EARS = (MediaStreamSettings,)
+_OWN_EARS = (MediaStreamSettings, RealtimeSettings)
 _RELAY_BYTES = 1_048_576
 """Largest message of a relay's app that keeps the socket open; how large a useful one may be is a setting."""
 
@@ -53,12 +56,17 @@ class AgentRegistry:
         self.relay_home = RelayHome(self._account, WebSocketDial(_RELAY_BYTES), sounds, time.time)
         """What sessions of ConversationRelay have from the node."""
         self._chats: dict[str, ChatBackend] = {}
+        self._models: dict[str, RealtimeBackend] = {}
         for name, chosen in self._settings.items():
             if isinstance(chosen, ChatSettings):
                 # Only who configures a chat agent pays for loading its client, and pays at start-up.
                 from gateway.agents.chat_completion import ChatBackend
 
                 self._chats[name] = ChatBackend(chosen)
+            elif isinstance(chosen, RealtimeSettings):
+                from gateway.agents.realtime import RealtimeBackend
+
+                self._models[name] = RealtimeBackend(chosen)
 
     @property
     def names(self) -> frozenset[str]:
@@ -82,9 +90,15 @@ class AgentRegistry:
             return RelayAgent(name, chosen, self.relay_home)
         if isinstance(chosen, MediaStreamSettings):
             return MediaStreamAgent(name, chosen, WebSocketDial(LARGEST_MESSAGE), self._account)
+        if isinstance(chosen, RealtimeSettings):
+            from gateway.agents.realtime import RealtimeAgent
+
+            return RealtimeAgent(name, self._models[name])
         raise AgentUnknown(f'no agent is called "{name}"; {nearest(name, self._settings)}')
 
     async def aclose(self) -> None:
         """Close what the backends share. Calls must be over."""
-        for backend in self._chats.values():
-            await backend.aclose()
+        for chat in self._chats.values():
+            await chat.aclose()
+        for model in self._models.values():
+            await model.aclose()

@@ -31,6 +31,9 @@ class _Stretch:
     tag: str
     start: int
     samples: int
+    """Sent, or still to be sent."""
+    given: int
+    """The same, and those that were cleared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,11 @@ class Heard:
 
     sent: int
     given: int
-    """Sent, or still to be sent."""
+    """Sent, still to be sent, or cleared."""
 
     @property
     def whole(self) -> bool:
-        """Nothing of it is left to be sent."""
+        """All of it was sent."""
         return self.sent == self.given
 
 
@@ -135,12 +138,13 @@ class SoundOut:
         sent = self.sent
         mine = [stretch for stretch in self._stretches if stretch.tag == tag]
         reached = sum(min(stretch.samples, max(0, sent - stretch.start)) for stretch in mine)
-        return Heard(reached, sum(stretch.samples for stretch in mine))
+        return Heard(reached, sum(stretch.given for stretch in mine))
 
     def _place(self, tag: str, taken: int) -> None:
         start = self._base + self._written
         last = self._stretches[-1] if self._stretches else None
         if last is not None and last.tag == tag and last.start + last.samples == start:
             last.samples += taken
+            last.given += taken
         elif taken:
-            self._stretches.append(_Stretch(tag, start, taken))
+            self._stretches.append(_Stretch(tag, start, taken, taken))

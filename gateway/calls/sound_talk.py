@@ -115,6 +115,7 @@ class SoundTalk:
             return
         before = self._out.replies
         taken = self._out.play(pcm, tag)
+        self._turns.sound(tag, pcm[:taken])
         if self._out.replies != before:
             self._turns.queued(now())
         if taken < len(pcm) and not self._full:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from gateway.agents.base import UserTurn
-from gateway.calls.heard import HeardTracker
+from gateway.calls.alignment import Loudness, words_before
 from gateway.calls.ledger import CallLedger
 from gateway.calls.record import TurnRecord
 from gateway.calls.sound_out import Heard
 from gateway.calls.timings import ListeningStamps, ReplyStamps, TurnTimings
+from media.frame import Pcm
 from media.segmenter import SpeechEnded
 
 MOST_TEXT = 20_000
@@ -45,6 +44,7 @@ class SoundTurns:
         self._ledger = ledger
         self._rate = sample_rate
         self._turns = [_Turn(0)]
+        self._loudness: dict[str, Loudness] = {}
         self.turns = before
         """Turns of the caller so far."""
 
@@ -96,6 +96,11 @@ class SoundTurns:
         record.said = _joined(record.said, text)
         return record.said
 
+    def sound(self, tag: str, pcm: Pcm) -> None:
+        """More of this tag's sound was queued."""
+        if tag:
+            self._loudness.setdefault(tag, Loudness(self._rate)).add(pcm)
+
     def spoke(self, tag: str, text: str) -> None:
         """Words of the backend; they belong to the turn in which their sound began."""
         turn = next((turn for turn in reversed(self._turns) if tag in turn.spoken), self._turns[-1])
@@ -115,18 +120,17 @@ class SoundTurns:
                 record = self._record(turn)
                 texts = [text.strip() for text in turn.spoken.values()]
                 record.reply = " ".join(text for text in texts if text)
-                reached = [self._heard(text, heard(tag)) for tag, text in turn.spoken.items()]
+                reached = [self._heard(text, tag, heard(tag)) for tag, text in turn.spoken.items()]
                 record.heard = " ".join(text for text in reached if text)
                 record.interrupted = turn.cut
 
-    def _heard(self, text: str, sound: Heard) -> str:
-        """The words that were heard. The sound itself is not kept here: taken as even, without pauses."""
-        tracker = HeardTracker(self._rate)
-        tracker.begin(text.strip(), 0)
-        tracker.wrote(np.full(sound.given, 1000, np.int16))
-        if sound.whole:
-            tracker.end()
-        return tracker.at(sound.sent).text
+    def _heard(self, text: str, tag: str, sound: Heard) -> str:
+        """The words that were heard; what the backend gave of the sound holds the text to its end."""
+        words = text.split()
+        if sound.whole and sound.given:
+            return " ".join(words)
+        loudness = self._loudness.get(tag, Loudness(self._rate))
+        return " ".join(words[: words_before(text, loudness, sound.sent / self._rate)])
 
     def _find(self, number: int) -> _Turn:
         return next((turn for turn in reversed(self._turns) if turn.number == number), self._turns[-1])

@@ -17,7 +17,7 @@ from gateway.calls.settings import CallFacts, SessionSettings
 from gateway.calls.sound_stage import SoundStage
 from gateway.calls.stage import CallOver, StageEnd
 from media.frame import Pcm
-from media.legs.base import EndReason, LegEvent, Parties
+from media.legs.base import EndReason, LegAnswered, LegEvent, LegListener, Parties
 from media.legs.loopback import FarEnd, LoopbackLeg
 from tests.calls.place_call import Watcher
 from tests.fakes.app_socket import AppDial
@@ -62,6 +62,27 @@ class SoundOutcome:
         return [(round(start, 2), round(end, 2)) for start, end in spans]
 
 
+class CodecLeg(LoopbackLeg):
+    """A far end whose network has this codec."""
+
+    def __init__(
+        self, codec: str, far_end: FarEnd, detector: LoudIsVoice, *, leg_id: str, sample_rate: int
+    ) -> None:
+        super().__init__(far_end, detector, leg_id=leg_id, sample_rate=sample_rate)
+        self.codec = codec
+
+    def attach(self, listener: LegListener) -> None:
+        super().attach(_Renaming(listener, self.codec))
+
+
+class _Renaming:
+    def __init__(self, listener: LegListener, codec: str) -> None:
+        self.hear, self._notice, self._codec = listener.hear, listener.notice, codec
+
+    def notice(self, event: LegEvent) -> None:
+        self._notice(replace(event, codec=self._codec) if isinstance(event, LegAnswered) else event)
+
+
 def place_sound_call(
     make: Callable[[AppDial], SoundAgent],
     dial: AppDial,
@@ -74,13 +95,14 @@ def place_sound_call(
     does: Sequence[tuple[float, LegEvent]] = (),
     meet: Callable[[SoundStage], Any] = lambda stage: None,
     obeyed: list[Order] | None = None,
+    codec: str = "PCMU",
 ) -> SoundOutcome:
     """The caller speaks in each (start, end), presses keys, and hangs up at `until`."""
 
     async def call() -> SoundOutcome:
         voice = sound(says, max((end for _, end in says), default=0.0) + 0.1, rate)
         far_end = FarEnd([(0.0, voice)], presses, hangs_up_at=until, parties=Parties("100", "200", "pbx"))
-        leg = LoopbackLeg(far_end, LoudIsVoice(), leg_id="call-1", sample_rate=rate)
+        leg = CodecLeg(codec, far_end, LoudIsVoice(), leg_id="call-1", sample_rate=rate)
         watcher = Watcher()
         served = Call(leg, CallFacts("call-1"), [watcher])
         served.open()
@@ -99,6 +121,7 @@ def place_sound_call(
         if meeting is not None:
             await meeting
         await dial.aclose()
+        await asyncio.sleep(0)
         mine = asyncio.current_task()
         left = [task.get_name() for task in asyncio.all_tasks() if task is not mine]
         return SoundOutcome(end, record, leg, watcher, dial, left)

@@ -29,12 +29,14 @@ class AppSocket:
             raise SocketLost(1000)
         getting = asyncio.ensure_future(self._in.get())
         closing = asyncio.ensure_future(self.closed_by_us.wait())
-        await asyncio.wait({getting, closing}, return_when=asyncio.FIRST_COMPLETED)
-        closing.cancel()
-        if not getting.done():
+        try:
+            await asyncio.wait({getting, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
+                raise SocketLost(1000)
+            return json.loads(getting.result())
+        finally:
             getting.cancel()
-            raise SocketLost(1000)
-        return json.loads(getting.result())
+            closing.cancel()
 
     async def until(self, wanted: Callable[[Any], bool]) -> Any:
         """The next message of this kind; others are passed over."""

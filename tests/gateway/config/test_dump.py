@@ -67,7 +67,7 @@ def test_the_examples_of_other_kinds_work_when_uncommented(tmp_path: Path) -> No
     path = tmp_path / "all.yaml"
     path.write_text(f"{head}  my-chat:\n{re.sub('(?m)^  # ?', '  ', block)}\n\n{rest}", encoding="utf-8")
     assert set(load(path, {}).agents) == {
-        "echo", "my-chat", "my-conversation_relay", "my-media_stream",
+        "echo", "my-chat", "my-conversation_relay", "my-media_stream", "my-realtime",
     }  # fmt: skip
 
 

@@ -89,7 +89,7 @@ api: {port: 70000}
         "offhook.yaml:8: sip.trunks.0.name: 'a b' must be letters, digits, dashes and underscores",
         "offhook.yaml:9: sip.trunks.1.name: is needed; give it a value",
         "offhook.yaml:11: agents.one: \"chatt\" is no kind; choose 'echo', 'chat', 'conversation_relay', "
-        "'media_stream'",
+        "'media_stream', 'realtime'",
         "offhook.yaml:12: agents.two: does not say its kind; add a line like `kind: echo`",
         'offhook.yaml:13: agents.three.model: nothing is called "model" here; known here: greeting, kind',
         "offhook.yaml:14: agents.four.temperature: must lie between 0 and 2",
