@@ -8,8 +8,7 @@ from datetime import datetime
 
 from gateway.calls.call_events import CallEvent, Ringing
 from gateway.calls.record import CallRecord
-from gateway.calls.timings import BargeInTimings, TurnTimings
-from gateway.calls.turn_events import Phase
+from gateway.observers import SilentObserver
 from gateway.twiml.client import Ask
 from gateway.twiml.form import CallFields, CallStatus, finished, progress
 from gateway.twiml.status import StatusLine
@@ -33,8 +32,8 @@ class _Watched:
     answered: bool = False
 
 
-class CallProgress:
-    """Tells of the calls that somebody asked about. Serves `SessionObserver`."""
+class CallProgress(SilentObserver):
+    """Tells of the calls that somebody asked about."""
 
     def __init__(self, wall: Callable[[], datetime]) -> None:
         self._wall = wall
@@ -86,15 +85,3 @@ class CallProgress:
             extra += finished(record.duration, record.sip_code)
         form = watched.fields.form(status, extra)
         watched.line.tell(Ask(watched.callback.url, watched.callback.method, form))
-
-    # What else is told of a call is not for a status callback.
-
-    def phase(self, call_id: str, phase: Phase, at: float) -> None: ...
-
-    def words(self, call_id: str, text: str, *, is_final: bool) -> None: ...
-
-    def saying(self, call_id: str, reply: int, sentence: str) -> None: ...
-
-    def barged_in(self, call_id: str, timings: BargeInTimings) -> None: ...
-
-    def timed(self, call_id: str, timings: TurnTimings) -> None: ...

@@ -1,6 +1,6 @@
 """A Twilio app as Twilio's documentation writes one: its own builder, its own validator, a web server.
 
-Usage: twilio_app.py AUTH_TOKEN [SIP URI to dial]. Prints its port, then one JSON line per request that came:
+Usage: twilio_app.py AUTH_TOKEN. Prints its port, then one JSON line per request that came:
 path, form, whether Twilio's validator believes the signature.
 """
 
@@ -14,7 +14,6 @@ from twilio.request_validator import RequestValidator
 from twilio.twiml.voice_response import Connect, Dial, Gather, Start, VoiceResponse
 
 VALIDATOR = RequestValidator(sys.argv[1])
-SIP_URI = sys.argv[2] if len(sys.argv) > 2 else "sip:desk@127.0.0.1"
 BOT = os.environ.get("BOT_URL", "ws://127.0.0.1:9/media")
 
 
@@ -77,7 +76,7 @@ def dial(form):
     response = VoiceResponse()
     calling = Dial(action="/dial/got", timeout=10)
     calling.sip(
-        SIP_URI,
+        form["SipHeader_X-Desk"],
         status_callback="/dial/progress",
         status_callback_event="initiated ringing answered completed",
     )

@@ -19,7 +19,7 @@ from gateway.twiml.read import read_document
 from gateway.twiml.settings import TwimlSettings
 from gateway.twiml.verbs import Say
 from tests.gateway.twiml.test_read import BUILT, MEANT
-from tests.live.twiml.app import CLIENTS, PYTHON, TOKEN, TwilioApp
+from tests.live.gateway.twilio_app import CLIENTS, PYTHON, TOKEN, TwilioApp
 
 pytestmark = pytest.mark.live
 

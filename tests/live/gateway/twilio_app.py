@@ -21,10 +21,9 @@ TOKEN = "d0c5f00dd0c5f00dd0c5f00dd0c5f00d"
 class TwilioApp:
     """A context manager that leaves no process behind."""
 
-    def __init__(self, *, sip_uri: str = "", bot: str = "", token: str = TOKEN) -> None:
+    def __init__(self, *, bot: str = "", token: str = TOKEN) -> None:
         assert PYTHON.exists(), f"{PYTHON} is missing; cure: make setup-clients"
         self._command = [str(PYTHON), str(CLIENTS / "twilio_app.py"), token]
-        self._command += [sip_uri] if sip_uri else []
         self._environment = {**os.environ, **({"BOT_URL": bot} if bot else {})}
         self.asked: list[dict[str, Any]] = []
 
