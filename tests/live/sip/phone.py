@@ -84,6 +84,10 @@ class Wire:
                 self._socket = context.wrap_socket(self._socket)
         self.port: int = self._socket.getsockname()[1]
 
+    def aim(self, target: tuple[str, int]) -> None:
+        """Send elsewhere from now on."""
+        self._target = target
+
     def send(self, data: bytes) -> None:
         """Send one message."""
         if self.kind == "udp":
