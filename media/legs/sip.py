@@ -15,7 +15,6 @@ from media.dtmf import is_digit
 from media.frame import AudioFrame, Voice
 from media.legs.base import (
     Direction,
-    DtmfReceived,
     EndReason,
     Leg,
     LegAnswered,
@@ -47,6 +46,7 @@ from media.legs.sip_facts import (
     Ringing,
 )
 from media.legs.sip_hold import Hold
+from media.legs.sip_keys import SipKeys
 from media.legs.sip_media import Media
 from media.legs.sip_playout import SipPlayout
 from media.legs.sip_referral import ReferAnswered, ReferNotified
@@ -117,6 +117,7 @@ class SipLeg:
         self._reason: EndReason | None = None
         self._stats: dict[str, int | float | str] = {}
         self._inbox = Inbox()
+        self._keys = SipKeys(self._inbox.notice, inband=_hears_tones(desk.settings, parties.trunk))
         self._transfer = Transfer()
         self._referred = Referred(lambda do: desk.on_call(key, do), lambda do: desk.post_to_call(key, do))
         self._hold = Hold(self._offer, owns_call_id=direction is Direction.OUTBOUND)
@@ -308,6 +309,7 @@ class SipLeg:
     def frame(self, frame: AudioFrame, voice: Voice) -> None:
         """A frame of the far end's audio."""
         self._inbox.hear(frame, voice)
+        self._keys.hear(frame)
 
     def fact(self, fact: Fact) -> None:
         """Something that the SIP thread saw."""
@@ -323,7 +325,7 @@ class SipLeg:
             case MediaChanged():
                 self._media_changed(fact)
             case Digit():
-                self._inbox.notice(DtmfReceived(fact.digit, fact.at))
+                self._keys.fact(fact)
             case Ringing():
                 self._ringing(fact)
             case OfferAnswered():
@@ -425,6 +427,10 @@ class SipLeg:
             raise LegError(f"cannot {what} an outbound call")
         if self._state is not LegState.SETUP or self._reason is not None:
             raise LegError(f"cannot {what}: the call is {self._state}", sip_code=481)
+
+
+def _hears_tones(settings: SipSettings, trunk: str) -> bool:
+    return any(known.name == trunk and known.dtmf_inband for known in settings.trunks)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

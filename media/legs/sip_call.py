@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import pjsua2
 import structlog
 
+from media.dtmf_merge import KeyKind
 from media.legs import sip_messages as messages
 from media.legs import sip_referral as referral
 from media.legs.base import LegError
@@ -48,8 +49,7 @@ _INVALID_OPERATION = 70_013
 """PJ_EINVALIDOP, which the binding leaves out: an offer or its answer is under way already."""
 _REPORTS_S = 180
 """How long reports of a transfer are promised for (RFC 3515 section 2.4.4)."""
-_DTMF_UPDATE = 1
-"""PJMEDIA_STREAM_DTMF_IS_UPDATE, which the binding leaves out: a later packet of a key already reported."""
+_LONGEST_PRESS_S = 10.0
 
 
 def guarded(callback: Callable[[S, Any], None]) -> Callable[[S, Any], None]:
@@ -305,9 +305,17 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
 
     @guarded
     def onDtmfEvent(self, prm: Any) -> None:
-        if prm.flags & _DTMF_UPDATE:
-            return
-        self._keeper.tell(self.key, Digit(str(prm.digit), time.monotonic()))
+        """Every packet of an event comes here, but for repeated ends: who hears them tells the presses apart.
+
+        PJSIP would by its duration, and so take a late packet for a new press, and a second press of the same
+        key for the first where end packets were lost.
+        """
+        now = time.monotonic()
+        if prm.method == pjsua2.PJSUA_DTMF_METHOD_RFC2833:
+            self._keeper.tell(self.key, Digit(str(prm.digit), now, KeyKind.RTP, int(prm.timestamp)))
+        else:
+            seconds = min(int(prm.duration) / 1000, _LONGEST_PRESS_S)
+            self._keeper.tell(self.key, Digit(str(prm.digit), now, KeyKind.INFO, seconds=seconds))
 
     @guarded
     def onCallTransferRequest(self, prm: Any) -> None:

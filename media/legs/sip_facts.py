@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from media.dtmf_merge import KeyKind
 from media.legs.base import Parties
 from media.legs.sip_ends import EndedBy
 from media.legs.sip_referral import ReferAnswered, ReferNotified
@@ -46,10 +47,15 @@ class MediaChanged:
 
 @dataclass(frozen=True, slots=True)
 class Digit:
-    """A key, by RTP event or INFO."""
+    """News of a key, by RTP event (each packet that says something new) or INFO."""
 
     digit: str
     at: float
+    kind: KeyKind = KeyKind.RTP
+    stamp: int = 0
+    """What tells one press by RTP events from the next: their common timestamp, in milliseconds."""
+    seconds: float = 0.0
+    """How long an INFO says that it was pressed."""
 
 
 @dataclass(frozen=True, slots=True)

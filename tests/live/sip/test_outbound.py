@@ -1,4 +1,4 @@
-"""Calls that we place: ringing, early media, races with our giving up, forks, and what may be said in them."""
+"""Calls that we place: ringing, early media, races with our giving up, forks."""
 
 from __future__ import annotations
 
