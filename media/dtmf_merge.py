@@ -1,4 +1,4 @@
-"""One key out of all that a peer sends about one press: RTP events, INFO and tones, each in several copies."""
+"""One key out of all that a peer sends about one press: RTP events, INFO and tones, in many copies."""
 
 from __future__ import annotations
 
