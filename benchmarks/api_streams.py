@@ -115,13 +115,13 @@ class NotingStream:
 
 
 def talk_of(prompts: list[Prompt], seconds: float, first: int) -> Track:
-    """What one client sends: prompts from `first` on, for so long at least."""
+    """What one client sends: prompts from `first` on, for so long at least; they begin when each likes."""
     chosen: list[Prompt] = []
     length = 0.0
     while length < seconds:
         chosen.append(prompts[(first + len(chosen)) % len(prompts)])
         length += len(chosen[-1].pcm) / RATE + _PAUSE
-    return build_track(chosen, lead=0.5, gap=_PAUSE, tail=_PAUSE)
+    return build_track(chosen, lead=0.3 + 0.03 * (37 * first % 100), gap=_PAUSE, tail=_PAUSE)
 
 
 @dataclass

@@ -247,10 +247,12 @@ class Offhook:
         return jobs
 
     def _job_queue(self) -> JobQueue:
-        """Shared with other nodes where Redis is; jobs of a node alone end with it."""
-        if self.store.mode == "external":
-            node = f"{self.config.node.name}-{uuid.uuid4().hex[:8]}"
-            return StoreQueue(self.store.jobs, node, lease=self.config.redis.job_lease_seconds)
+        """Shared with other nodes where Redis is, and there after a restart; in memory they end with it."""
+        if self.store.mode != "process":
+            node, redis = f"{self.config.node.name}-{uuid.uuid4().hex[:8]}", self.config.redis
+            return StoreQueue(
+                self.store.jobs, node, lease=redis.job_lease_seconds, attempts=redis.job_attempts
+            )
         return MemoryQueue(waiting=self.config.batch.jobs_waiting, kept=self.config.batch.jobs_kept)
 
     def _desk(self) -> Desk:

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TypeAlias, TypeVar
 
 from engines.base import Asr, AsrOptions, AsrStream, SpeechChunk, Transcript, Tts, TtsOptions
-from engines.traits import AsrTraits, TtsTraits, asr_traits, tts_traits
 from gateway.agents.base import Agent, CallInfo, ReplyPart, UserTurn
 from gateway.agents.companion import Companion, companion_of
 from gateway.agents.sound import SoundAgent, SoundCall
+from gateway.wrapped import WrappedAsr, WrappedTts
 from media.clock import now
 from media.frame import AudioFrame
 
@@ -42,41 +42,19 @@ async def metered(source: AsyncIterator[T], done: Callable[[str, float], None]) 
             await source.aclose()
 
 
-class MeteredTts:
+class MeteredTts(WrappedTts):
     """A `Tts` whose passages are counted."""
 
     def __init__(self, tts: Tts, done: Done, name: str = "") -> None:
         """`name`: what it is called in the metrics; empty: the voice's own."""
-        self._tts = tts
+        super().__init__(tts, name)
         self._done = done
-        self._name = name or tts.name
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self._name
-
-    @property
-    def voices(self) -> tuple[str, ...]:
-        """The voice's own."""
-        return self._tts.voices
-
-    @property
-    def traits(self) -> TtsTraits:
-        """The voice's own."""
-        return tts_traits(self._tts)
 
     def speak(self, text: str, options: TtsOptions) -> AsyncIterator[SpeechChunk]:
         """As the voice speaks it."""
         return metered(
-            self._tts.speak(text, options), lambda how, spent: self._done("tts", self.name, how, spent)
+            super().speak(text, options), lambda how, spent: self._done("tts", self.name, how, spent)
         )
-
-    async def warm_up(self) -> None:
-        await self._tts.warm_up()
-
-    async def aclose(self) -> None:
-        await self._tts.aclose()
 
 
 class MeteredAgent:
@@ -145,38 +123,21 @@ class MeteredSound:
             self._done("agent", self.name, outcome, self._reached)
 
 
-class MeteredAsr:
+class MeteredAsr(WrappedAsr):
     """An `Asr` whose finals are counted: from the end of a segment to its transcript."""
 
     def __init__(self, asr: Asr, done: Done, name: str = "") -> None:
         """`name`: what it is called in the metrics; empty: the recogniser's own."""
-        self._asr = asr
+        super().__init__(asr, name)
         self._done = done
-        self._name = name or asr.name
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self._name
-
-    @property
-    def traits(self) -> AsrTraits:
-        """The recogniser's own."""
-        return asr_traits(self._asr)
 
     def stream(self, options: AsrOptions) -> AsrStream:
         """A stream of the recogniser's. Raises as it does; a refusal is counted."""
         try:
-            return _MeteredStream(self._asr.stream(options), self._tell)
+            return _MeteredStream(super().stream(options), self._tell)
         except Exception as error:
             self._tell(type(error).__name__, 0.0)
             raise
-
-    async def warm_up(self) -> None:
-        await self._asr.warm_up()
-
-    async def aclose(self) -> None:
-        await self._asr.aclose()
 
     def _tell(self, outcome: str, seconds: float) -> None:
         self._done("asr", self.name, outcome, seconds)

@@ -23,8 +23,6 @@ _LOST_SECONDS = 0.5
 """Between two looks at a Redis that is gone."""
 _LEASE_SECONDS = 30.0
 """A node that is silent for so long about a job has lost it to another."""
-_MOST_ATTEMPTS = 3
-"""Nodes that may break on one job."""
 _STATES = {
     StoredState.QUEUED: JobState.WAITING,
     StoredState.RUNNING: JobState.RUNNING,
@@ -45,11 +43,12 @@ class StoreQueue:
 
     lasting = True
 
-    def __init__(self, jobs: Jobs, node: str, *, lease: float = _LEASE_SECONDS) -> None:
-        """`node`: unique among all. `lease`: seconds."""
+    def __init__(self, jobs: Jobs, node: str, *, lease: float = _LEASE_SECONDS, attempts: int = 3) -> None:
+        """`node`: unique among all. `lease`: seconds. `attempts`: nodes that may break on one job."""
         self._jobs = jobs
         self._node = node
         self._lease = lease
+        self._attempts = attempts
         self._running: dict[str, _Running] = {}
 
     async def put(self, job: Job) -> None:
@@ -67,7 +66,7 @@ class StoreQueue:
                 if held is None:
                     continue
                 job = Job.read(held.payload.decode())
-                if held.attempt > _MOST_ATTEMPTS:
+                if held.attempt > self._attempts:
                     told = {
                         "job_id": job.job_id,
                         "status": "failed",

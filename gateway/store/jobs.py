@@ -72,16 +72,6 @@ redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[7], '*', 'id', ARGV[6], 'state',
 return 1
 """
 
-_AGAIN = """
-local held = redis.call('XPENDING', KEYS[2], ARGV[2], ARGV[1], ARGV[1], 1)
-if #held == 0 or held[1][2] ~= ARGV[3] then return 0 end
-redis.call('XACK', KEYS[2], ARGV[2], ARGV[1])
-redis.call('XDEL', KEYS[2], ARGV[1])
-redis.call('HSET', KEYS[1], 'state', 'queued')
-redis.call('XADD', KEYS[2], '*', 'id', ARGV[4])
-return 1
-"""
-
 
 class JobState(StrEnum):
     """Where a job is in its life."""
@@ -174,11 +164,6 @@ class Jobs:
             _FINISH, keys, held.entry, GROUP, state.value, told, self._keep, held.job_id, _FINISHED
         )
         return bool(won)
-
-    async def again(self, held: Held, worker: str) -> bool:
-        """Put it back for another try, at the end of the queue; False when it is another's by now."""
-        keys = (self._keys.job(held.job_id), self._keys.queue)
-        return bool(await self._eval(_AGAIN, keys, held.entry, GROUP, worker, held.job_id))
 
     async def _eval(self, script: str, keys: tuple[str, ...], *arguments: object) -> Any:
         return await self._link.call(lambda client: client.eval(script, len(keys), *keys, *arguments))

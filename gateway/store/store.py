@@ -15,7 +15,6 @@ from engines.fleet_redis import RedisFleet
 from engines.redis_client import RedisClient, connect
 from engines.redis_url import shown
 from gateway.errors import PartFailed
-from gateway.store.job_worker import JobWorker, Work
 from gateway.store.jobs import Jobs
 from gateway.store.keys import Keys
 from gateway.store.limits import Limits
@@ -83,14 +82,6 @@ class Store:
         server, self._server = self._server, None
         if server is not None:
             await server.aclose()
-
-    def worker(self, work: Work, number: int = 0) -> JobWorker:
-        """A worker of the batch queue on this node."""
-        settings = self._settings
-        return JobWorker(
-            self.jobs, f"{self._node}-{number}", work,
-            lease=settings.job_lease_seconds, attempts=settings.job_attempts,
-        )  # fmt: skip
 
     def stats(self) -> Stats:
         """For metrics: is it there, what was dropped, what waits."""

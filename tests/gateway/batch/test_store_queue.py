@@ -89,3 +89,43 @@ def test_a_node_that_works_keeps_its_job() -> None:
         assert seen is not None and (seen.state, seen.heard_seconds) == (JobState.RUNNING, 6.0)
 
     run(work)
+
+
+def test_a_job_that_breaks_every_node_is_given_up() -> None:
+    async def work(left: StoreQueue, right: StoreQueue) -> None:
+        await left.put(JOB)
+        for _ in range(3):
+            await left.take()
+            await left.aclose()
+        taking = asyncio.ensure_future(right.take())
+        for _ in range(200):
+            await asyncio.sleep(0.02)
+            found = await right.look("job-1", "key-1")
+            if found is not None and found.over:
+                break
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        assert found is not None and found.state is JobState.FAILED
+        assert found.body is not None and "broke every node" in found.body["error"]
+
+    run(work)
+
+
+def test_a_result_waits_for_a_redis_that_is_gone() -> None:
+    async def main() -> None:
+        server = FakeServer()
+        async with linked(server) as link, asyncio.timeout(20):
+            queue = StoreQueue(jobs_of(link), "n1", lease=5.0)
+            await queue.put(JOB)
+            await queue.take()
+            await queue.tell("job-1", DONE)
+            server.connected = False
+            settling = asyncio.ensure_future(queue.settle("job-1"))
+            await asyncio.sleep(0.3)
+            assert not settling.done()
+            server.connected = True
+            await settling
+            assert await queue.look("job-1", "key-1") == DONE
+            await queue.aclose()
+
+    asyncio.run(main())

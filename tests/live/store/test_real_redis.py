@@ -16,6 +16,8 @@ from engines.fleet import AnnounceSettings
 from engines.fleet_announce import Announcer, Load
 from engines.fleet_redis import RedisFleet, RedisFleetSettings
 from engines.redis_client import connect
+from gateway.batch.job import Job
+from gateway.batch.store_queue import StoreQueue
 from gateway.errors import PartFailed, StoreLost
 from gateway.store.jobs import Jobs, JobState
 from gateway.store.keys import Keys
@@ -134,8 +136,9 @@ def test_a_worker_killed_in_the_middle_loses_no_job_and_no_result_comes_twice(tm
             link, keys = Link(connect(url, seconds=1.0), 1.0), Keys("live")
             await link.start()
             jobs = Jobs(link, keys, most=100, keep=600)
+            queue = StoreQueue(jobs, "asking")
             for number in range(6):
-                await jobs.submit(f"job-{number}", b"x")
+                await queue.put(Job(f"job-{number}", "offhook", "en-US", url="https://a.example/"))
             doomed = await victim(url, "doomed", 60.0)
             stopped = await victim(url, "stopped", 1.5)
             assert doomed.stdout is not None and stopped.stdout is not None
@@ -145,14 +148,14 @@ def test_a_worker_killed_in_the_middle_loses_no_job_and_no_result_comes_twice(tm
                 signal.SIGSTOP
             )  # it will come back and finish a job that is another's by then
             healthy = await victim(url, "healthy", 0.1)
-            await until_done(jobs, 6)
+            await until_done(queue, 6)
             stopped.send_signal(signal.SIGCONT)
             await asyncio.sleep(2.0)
-            views = [await jobs.view(f"job-{number}") for number in range(6)]
-            assert all(view is not None and view.state is JobState.DONE for view in views)
-            assert {view.result for view in views if view} == {b"X by healthy"}
+            found = [await queue.look(f"job-{number}", "") for number in range(6)]
+            assert [progress.body for progress in found if progress] == [{"by": "healthy"}] * 6
             finished = await link.call(lambda client: client.xrange(keys.finished))
-            assert sorted(fields[b"id"] for _, fields in finished) == [f"job-{n}".encode() for n in range(6)]
+            ids = sorted(fields[b"id"].rpartition(b":")[2] for _, fields in finished)
+            assert ids == [f"job-{number}".encode() for number in range(6)]
             assert await jobs.waiting() == 0
             for process in (doomed, stopped, healthy):
                 if process.returncode is None:
@@ -163,12 +166,12 @@ def test_a_worker_killed_in_the_middle_loses_no_job_and_no_result_comes_twice(tm
     go(main())
 
 
-async def until_done(jobs: Jobs, count: int) -> None:
+async def until_done(queue: StoreQueue, count: int) -> None:
     async with asyncio.timeout(30.0):
         left = {f"job-{number}" for number in range(count)}
         for _ in range(600):
-            views = {name: await jobs.view(name) for name in left}
-            left -= {name for name, view in views.items() if view and view.state is JobState.DONE}
+            found = {name: await queue.look(name, "") for name in left}
+            left -= {name for name, progress in found.items() if progress and progress.over}
             if not left:
                 return
             await asyncio.sleep(0.05)
