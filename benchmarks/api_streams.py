@@ -294,7 +294,7 @@ def main() -> None:
     arguments.add_argument("--streams", type=numbers, default=[1, 25, 100], help="at once (1,25,100)")
     arguments.add_argument("--seconds", type=float, default=12.0, help="of sound per stream (12)")
     arguments.add_argument("--message-ms", type=int, default=20, help="sound of one message (20)")
-    arguments.add_argument("--embedded", type=numbers, default=[8, 16, 24], help="streams (8,16,24)")
+    arguments.add_argument("--embedded", type=numbers, default=[8, 16, 24], help="streams; 0: none (8,16,24)")
     chosen = arguments.parse_args()
     prompts = load_prompts(chosen.speech)
     report = Report(
@@ -303,6 +303,7 @@ def main() -> None:
          "server core %", "KiB per stream", "samples", "words"),
     )  # fmt: skip
     scripted(chosen, prompts, report)
+    chosen.embedded = [streams for streams in chosen.embedded if streams]
     if chosen.embedded:
         embedded(chosen, prompts, report)
     report.note("clients and server are one Python process each, on the cores named below")
