@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -206,7 +206,7 @@ class ApiMetrics:
         """A request was let in."""
         self._active.labels(api, kind).inc()
 
-    def ended(self, api: str, kind: str, outcome: str, seconds: float) -> None:
+    def ended(self, api: str, kind: str, outcome: str, seconds: float, features: Sequence[str] = ()) -> None:
         """A request that began is over; outcome `ok`, `gone` or an error class's name."""
         self._active.labels(api, kind).dec()
         self._ended.labels(api, kind, outcome).inc()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.api.core.watch import ApiWatch
 from gateway.calls.record import CallRecord
@@ -15,6 +15,7 @@ _MINUTE = 60.0
 _BROKEN = 500
 _CODES = {"ok": 200, "gone": 499, **{kind.__name__: told.http_status for kind, told in VERDICTS.items()}}
 """HTTP status by outcome: of an error, as its verdict says."""
+_FEATURES = frozenset(Feature)
 _LIVE = frozenset({Kind.LISTEN_LIVE, Kind.SPEAK_LIVE})
 
 
@@ -39,6 +40,13 @@ class CallUsage(SilentObserver):
         )
 
 
+def _features(kind: Kind, used: Sequence[str]) -> tuple[Feature, ...]:
+    """Those that the form has a word for."""
+    live = {Feature.STREAMING} if kind in _LIVE else set()
+    known = {Feature(name) for name in used if name in _FEATURES}
+    return tuple(sorted(live | known))
+
+
 class ReportedWatch:
     """An `ApiWatch` that reports requests too."""
 
@@ -54,9 +62,9 @@ class ReportedWatch:
         """See `ApiWatch.began`."""
         self._inner.began(api, kind)
 
-    def ended(self, api: str, kind: str, outcome: str, seconds: float) -> None:
+    def ended(self, api: str, kind: str, outcome: str, seconds: float, features: Sequence[str] = ()) -> None:
         """See `ApiWatch.ended`. Sound and letters since the last report go with it: sums are what counts."""
-        self._inner.ended(api, kind, outcome, seconds)
+        self._inner.ended(api, kind, outcome, seconds, features)
         used = Kind(kind)
         speaks = used in (Kind.SPEAK, Kind.SPEAK_LIVE)
         sound, letters = (self._said, self._letters) if speaks else (self._heard, 0)
@@ -72,7 +80,7 @@ class ReportedWatch:
                 seconds=round(sound, 1),
                 characters=letters,
                 code=_CODES.get(outcome, _BROKEN),
-                features=(Feature.STREAMING,) if used in _LIVE else (),
+                features=_features(used, features),
             )
         )
 

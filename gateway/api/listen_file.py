@@ -18,7 +18,7 @@ from gateway.api.deepgram.file_answer import deepgram_body
 from gateway.api.deepgram.query import ListenQuery, read
 from gateway.api.dialect import read_body, read_json, request_id, room, served
 from gateway.api.listen_later import DEEPGRAM, SMALLEST, DeepgramShape, SmallestShape, later
-from gateway.api.metering import metered
+from gateway.api.metering import metered, used
 from gateway.api.smallest import errors as smallest_errors
 from gateway.api.smallest.listen_ask import FIELDS, SmallestAsk, smallest_answer
 from gateway.audio.decoder_wire import RawFormat
@@ -82,9 +82,9 @@ def add(api: FastAPI, parts: SpeechParts) -> None:
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind == "multipart/form-data":
                 request.state.shape = smallest_union
-                async with metered(parts, "smallest", "listen"):
+                async with metered(parts, "smallest", "listen", request):
                     return await _of_form(request, parts, spool)
-            async with metered(parts, "deepgram", "listen"):
+            async with metered(parts, "deepgram", "listen", request):
                 if kind == "application/json":
                     return await _of_json(request, parts, spool)
                 query = _query(request, parts)
@@ -134,7 +134,9 @@ async def _deepgram(request: Request, parts: SpeechParts, spool: Spool, query: L
         raw = RawFormat(query.encoding, query.sample_rate, query.channels)
     ask = RecordingAsk(query.language, raw, query.multichannel, query.hot_words, segmenter=parts.segmenter)
     named = request_id(request)
+    used(request, *(["punctuation"] if query.punctuate else []), "timestamps")
     if query.callback and parts.jobs is not None:
+        used(request, "batch", "callback")
         details = {"query": request.query_params.multi_items(), "sha256": spool.sha256}
         job = later(named, DEEPGRAM, ask, request, query.callback, query.callback_method, details)
         await parts.jobs.submit(job, _full(spool))
@@ -150,9 +152,14 @@ async def _deepgram(request: Request, parts: SpeechParts, spool: Spool, query: L
 async def _smallest(request: Request, parts: SpeechParts, spool: Spool, ask: SmallestAsk) -> Response:
     named = request_id(request)
     wanted = RecordingAsk(ask.language, segmenter=parts.segmenter)
+    used(
+        request,
+        *(name for name, asked in (("punctuation", ask.punctuate), ("timestamps", ask.timestamps)) if asked),
+    )
     if ask.callback_url:
         if parts.jobs is None:
             raise RequestUnfit("results are sent in the answer only", field="callback_url")
+        used(request, "batch", "callback")
         details = {"timestamps": ask.timestamps, "punctuate": ask.punctuate}
         job = later(named, SMALLEST, wanted, request, ask.callback_url, "POST", details)
         await parts.jobs.submit(job, _full(spool))

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from gateway.api.core.speech_parts import SpeechParts
@@ -22,8 +23,16 @@ class Meter:
     outcome: Outcome = Outcome.CLOSED
 
 
+def used(connection: HTTPConnection, *features: str) -> None:
+    """What the request makes use of, by the names of `license.usage.Feature`; told at its end."""
+    known: set[str] = getattr(connection.state, "used", set())
+    connection.state.used = known | set(features)
+
+
 @asynccontextmanager
-async def metered(parts: SpeechParts, api: str, kind: str) -> AsyncIterator[Meter]:
+async def metered(
+    parts: SpeechParts, api: str, kind: str, connection: HTTPConnection
+) -> AsyncIterator[Meter]:
     """Counts the request while it is inside, and tells its begin and end."""
     meter, began = Meter(), now()
     told = "gone"
@@ -42,4 +51,5 @@ async def metered(parts: SpeechParts, api: str, kind: str) -> AsyncIterator[Mete
         parts.active[kind] -= 1
         if kind in _LIVE:
             parts.streams.ended(stream)
-        parts.watch.ended(api, kind, told, now() - began)
+        features = tuple(sorted(getattr(connection.state, "used", ())))
+        parts.watch.ended(api, kind, told, now() - began, features)

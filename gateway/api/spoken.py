@@ -15,7 +15,7 @@ from engines.base import EngineFailed, TtsOptions
 from gateway.api.connected import NOBODY, HungUp, while_connected
 from gateway.api.core.speaking import sentences, spoken
 from gateway.api.core.speech_parts import SpeechParts
-from gateway.api.metering import metered
+from gateway.api.metering import metered, used
 from gateway.audio.encode import SpeechFormat, encoded
 from media.frame import Pcm
 
@@ -100,7 +100,9 @@ async def speak(
 
     What was `entered`, such as the caller's place, is kept until the last piece is sent.
     """
-    await entered.enter_async_context(metered(parts, api, "speak"))
+    await entered.enter_async_context(metered(parts, api, "speak", request))
+    if ask.options.voice:
+        used(request, "voice_selection")
     text = Spoken(parts, ask, api)
     entered.push_async_callback(text.aclose)
     try:

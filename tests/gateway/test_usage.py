@@ -20,7 +20,7 @@ from license.proxy import create_proxy
 from license.settings import ProxySettings
 from license.signature import new_key, public_of
 from license.upstream import HttpVendor
-from license.usage import Kind, UsageEvent
+from license.usage import Feature, Kind, UsageEvent
 from license.vendor import Office, create_vendor
 from media.legs.base import Direction, Parties
 
@@ -64,10 +64,17 @@ def test_requests_are_reported_with_their_sound_and_letters() -> None:
     watch.said("openai", 3.0, 40)
     watch.ended("deepgram", "listen_live", "ok", 99.0)
     watch.ended("openai", "speak", "EngineFailed", 1.0)
-    watch.ended("openai", "listen", "gone", 1.0)
+    watch.ended("openai", "listen", "gone", 1.0, ("timestamps", "callback", "what nobody knows"))
     assert [(one.kind, one.seconds, one.characters, one.code) for one in noted.events] == [
         (Kind.LISTEN_LIVE, 12.0, 0, 200), (Kind.SPEAK, 3.0, 40, 502), (Kind.LISTEN, 0.0, 0, 499),
     ]  # fmt: skip
+
+
+def test_features_are_words_of_the_form_only() -> None:
+    noted = Noted()
+    watch = ReportedWatch(NoWatch(), noted, lambda: START)
+    watch.ended("smallest", "listen_live", "ok", 1.0, ("timestamps", "a caller's words"))
+    assert noted.events[0].features == (Feature.STREAMING, Feature.TIMESTAMPS)
 
 
 def test_nothing_of_a_call_leaves_the_site_but_counts(tmp_path: Path) -> None:

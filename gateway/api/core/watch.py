@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -11,8 +12,11 @@ class ApiWatch(Protocol):
     def began(self, api: str, kind: str) -> None:
         """A request was let in; kind: `listen_live`, `listen`, `speak_live`, `speak`."""
 
-    def ended(self, api: str, kind: str, outcome: str, seconds: float) -> None:
-        """It is over; outcome: `ok`, `gone` (the client left) or an error class's name."""
+    def ended(self, api: str, kind: str, outcome: str, seconds: float, features: Sequence[str] = ()) -> None:
+        """It is over; outcome: `ok`, `gone` (the client left) or an error class's name.
+
+        `features`: what it made use of, names of a closed list.
+        """
 
     def heard(self, api: str, seconds: float) -> None:
         """So much sound came in."""
@@ -29,7 +33,9 @@ class NoWatch:
 
     def began(self, api: str, kind: str) -> None: ...
 
-    def ended(self, api: str, kind: str, outcome: str, seconds: float) -> None: ...
+    def ended(
+        self, api: str, kind: str, outcome: str, seconds: float, features: Sequence[str] = ()
+    ) -> None: ...
 
     def heard(self, api: str, seconds: float) -> None: ...
 

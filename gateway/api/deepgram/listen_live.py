@@ -118,7 +118,7 @@ class _Stream:
         """Never raises: whatever goes wrong becomes an HTTP answer, an `Error` message or a close code."""
         try:
             async with served(self._socket, self._parts, Scope.LISTEN):
-                async with metered(self._parts, "deepgram", "listen_live") as meter:
+                async with metered(self._parts, "deepgram", "listen_live", self._socket) as meter:
                     meter.outcome = await self._run()
         except WebSocketDisconnect:
             log.debug("the client left", request_id=self._request_id)

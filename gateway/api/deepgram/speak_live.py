@@ -22,7 +22,7 @@ from gateway.api.deepgram.query import Query
 from gateway.api.deepgram.shape import Model
 from gateway.api.dialect import accept, name_request, refuse, served
 from gateway.api.live_socket import Message, Outcome, Sender, close, read_control
-from gateway.api.metering import metered
+from gateway.api.metering import metered, used
 from gateway.api.told import message_of
 from gateway.errors import BodyTooLarge, ClientSilent, ClientSlow, RequestUnfit
 from gateway.keys.key import Scope
@@ -75,7 +75,7 @@ class _Stream:
         """Never raises: whatever goes wrong becomes an HTTP answer or a close code."""
         try:
             async with served(self._socket, self._parts, Scope.SPEAK):
-                async with metered(self._parts, "deepgram", "speak_live") as meter:
+                async with metered(self._parts, "deepgram", "speak_live", self._socket) as meter:
                     meter.outcome = await self._run()
         except WebSocketDisconnect:
             log.debug("the client left", request_id=self._request_id)
@@ -85,6 +85,8 @@ class _Stream:
     async def _run(self) -> Outcome:
         parts = self._parts
         self._options, self._encoding = read_speech(self._socket.query_params, parts)
+        if self._options.voice:
+            used(self._socket, "voice_selection")
         await accept(self._socket, {"dg-request-id": self._request_id})
         self._open = True
         self._sender = Sender(self._socket, parts.limits.unread_seconds)

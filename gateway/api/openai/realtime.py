@@ -55,7 +55,7 @@ def add_realtime(router: APIRouter, parts: SpeechParts) -> None:
                 await refuse(socket, answered(error, request_id(socket), openai_error))
                 return
             await accept(socket, {"x-request-id": request_id(socket)})
-            async with metered(parts, "openai", "listen_live"):
+            async with metered(parts, "openai", "listen_live", socket):
                 await _Conversation(socket, parts).run()
 
 

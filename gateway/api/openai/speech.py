@@ -18,7 +18,7 @@ from gateway.api.connected import NOBODY, HungUp, while_connected
 from gateway.api.core.speaking import sentences, spoken
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.dialect import plain, read_body, read_json, request_id, served
-from gateway.api.metering import metered
+from gateway.api.metering import metered, used
 from gateway.api.openai.errors import error_body
 from gateway.api.openai.openapi import SPEECH
 from gateway.api.openai.speech_request import RATE, SpeechAsk, read_ask
@@ -38,8 +38,9 @@ def add_speech(router: APIRouter, parts: SpeechParts) -> None:
         """A text as sound: mp3, opus, aac, flac, wav or pcm; or as server-sent events."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(served(request, parts, Scope.SPEAK))
-            await stack.enter_async_context(metered(parts, "openai", "speak"))
+            await stack.enter_async_context(metered(parts, "openai", "speak", request))
             ask = read_ask(read_json(await read_body(request, parts.limits.text_bytes)), parts.tts)
+            used(request, "voice_selection")
             named = {"x-request-id": request_id(request)}
             if ask.not_honoured:
                 named[NOT_HONOURED] = "; ".join(ask.not_honoured)

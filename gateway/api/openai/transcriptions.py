@@ -16,7 +16,7 @@ from gateway.api.connected import NOBODY, HungUp, while_connected
 from gateway.api.core.listening import Heard
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.dialect import plain, request_id, served
-from gateway.api.metering import metered
+from gateway.api.metering import metered, used
 from gateway.api.openai.errors import error_body
 from gateway.api.openai.openapi import TRANSCRIPTION
 from gateway.api.openai.transcription_answer import json_answer, plain_answer, usage
@@ -40,9 +40,14 @@ def add_transcriptions(router: APIRouter, parts: SpeechParts) -> None:
         """The words of an audio file, in one of five formats, or streamed as they are heard."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(served(request, parts, Scope.LISTEN))
-            await stack.enter_async_context(metered(parts, "openai", "listen"))
+            await stack.enter_async_context(metered(parts, "openai", "listen", request))
             spool = await stack.enter_async_context(parts.recordings.files.spool())
             ask = await _read(request, parts, spool)
+            used(
+                request,
+                "punctuation",
+                *(["timestamps"] if ask.response_format not in ("json", "text") else []),
+            )
             named = {"x-request-id": request_id(request)}
             if ask.not_honoured:
                 named[NOT_HONOURED] = "; ".join(ask.not_honoured)

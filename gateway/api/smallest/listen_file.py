@@ -12,7 +12,7 @@ from gateway.api.connected import NOBODY, HungUp, while_connected
 from gateway.api.core.plain_text import bare
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.dialect import read_body, read_json, request_id, room, served
-from gateway.api.metering import metered
+from gateway.api.metering import metered, used
 from gateway.api.smallest.errors import DESCRIBED, code_of, waves
 from gateway.api.smallest.listen_live import words_of
 from gateway.api.smallest.query import HONOURED, REFUSED, REPORTED, WEBHOOK, PulseQuery, Webhook, read_pulse
@@ -55,9 +55,10 @@ def add(api: FastAPI, parts: SpeechParts) -> None:
     async def stt(request: Request) -> Response:
         """The words of a recording, in the answer, or later at `webhook_url`."""
         entered = served(request, parts, Scope.LISTEN)
-        async with entered as caller, metered(parts, "smallest", "listen"):
+        async with entered as caller, metered(parts, "smallest", "listen", request):
             query = read_pulse(request.query_params, parts.hears, parts.language, live=False)
             async with parts.recordings.files.spool() as spool:
+                used(request, *query.features())
                 await _fill(request, parts, spool)
                 began = now()
                 if query.webhook is not None:

@@ -19,7 +19,7 @@ from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.core.utterances import Began, Stopped
 from gateway.api.dialect import ErrorShape, accept, name_request, refuse, served
 from gateway.api.live_socket import Control, LiveSocket, LiveTerms, Message, Outcome, Sender, close
-from gateway.api.metering import metered
+from gateway.api.metering import metered, used
 from gateway.api.smallest.errors import code_of, flat, waves
 from gateway.api.smallest.query import PulseQuery, read_pulse
 from gateway.api.told import message_of
@@ -137,7 +137,7 @@ class _Stream:
         """Never raises: what goes wrong becomes an HTTP answer, or an `error` message and a close code."""
         try:
             async with served(self._socket, self._parts, Scope.LISTEN):
-                async with metered(self._parts, "smallest", "listen_live") as meter:
+                async with metered(self._parts, "smallest", "listen_live", self._socket) as meter:
                     meter.outcome = await self._run()
         except WebSocketDisconnect:
             log.debug("the client left", request_id=self._session_id)
@@ -149,6 +149,7 @@ class _Stream:
         query = read_pulse(
             self._socket.query_params, parts.hears, parts.language, live=True, words=self._words
         )
+        used(self._socket, *query.features())
         audio = AudioIn(query.form, open_packed)
         silence = max(query.silence_ms, parts.limits.shortest_endpoint_ms)
         options = AsrOptions(query.language, query.form.frame_rate)

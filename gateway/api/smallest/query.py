@@ -67,6 +67,15 @@ class PulseQuery:
     warnings: tuple[str, ...]
     webhook: Webhook | None = None
 
+    def features(self) -> list[str]:
+        """What it makes use of."""
+        asked = {
+            "punctuation": self.punctuate,
+            "timestamps": self.words,
+            "callback": self.webhook is not None,
+        }
+        return [name for name, yes in asked.items() if yes]
+
     def body(self) -> Mapping[str, list[str]]:
         """`warnings`, where there are some."""
         return {"warnings": list(self.warnings)} if self.warnings else {}

@@ -102,7 +102,7 @@ class _Stream:
         """Never raises: what goes wrong becomes an HTTP answer, or an `error` message and a close code."""
         try:
             async with served(self._socket, self._parts, Scope.SPEAK):
-                async with metered(self._parts, "smallest", "speak_live") as meter:
+                async with metered(self._parts, "smallest", "speak_live", self._socket) as meter:
                     meter.outcome = await self._run()
         except WebSocketDisconnect:
             log.debug("the client left", request_id=self._session_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse, WebSocketT
 
 from gateway.api.core.speaking import SpeakLimits
 from gateway.api.core.speech_parts import SpeechLimits, SpeechParts
+from gateway.api.core.watch import NoWatch
 from gateway.keys.keyring import Keyring
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.speech_api import key_of, speech_api, speech_parts
@@ -278,6 +279,22 @@ def test_smallest_speaks_one_message_or_many(client: Client, address: str) -> No
         assert until_complete(socket)[-1]["status"] == "error"
         socket.send_json({**base, "text": "Six", "output_format": "ulaw"})
         assert sum(map(audio, until_complete(socket))) == 800
+
+
+def test_what_a_request_makes_use_of_is_told_at_its_end() -> None:
+    told: list[tuple[str, str, str, tuple[str, ...]]] = []
+
+    class Noting(NoWatch):
+        def ended(
+            self, api: str, kind: str, outcome: str, seconds: float, features: Sequence[str] = ()
+        ) -> None:
+            told.append((api, kind, outcome, tuple(features)))
+
+    with served(speech_parts(asr=ScriptedAsr(SAYS, takes=0.0), watch=Noting())) as client:
+        with client.websocket_connect(f"{WAVES}&word_timestamps=true") as socket:
+            socket.send_text('{"type":"close_stream"}')
+            rest(socket)
+    assert told == [("smallest", "listen_live", "ok", ("punctuation", "timestamps"))]
 
 
 def test_smallest_falls_silent_when_a_context_is_cancelled() -> None:
