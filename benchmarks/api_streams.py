@@ -24,6 +24,7 @@ import math
 import multiprocessing
 import os
 import time
+from array import array
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -59,14 +60,15 @@ class NotingAsr:
     traits = AsrTraits(hot_words=True)
 
     def __init__(self) -> None:
-        self.came: list[tuple[str, int, float]] = []
+        # Plain numbers, not objects: what is noted must not give the collector of garbage work to do.
+        self.came: dict[str, array[float]] = {}
 
     def stream(self, options: AsrOptions) -> NotingStream:
         return NotingStream(self, options.hot_words[0])
 
-    def stats(self) -> list[tuple[str, int, float]]:
-        """Stream, place of its first sample, and when it came: since the last time."""
-        came, self.came = self.came, []
+    def stats(self) -> dict[str, array[float]]:
+        """Of each stream by turns, since the last time: a frame's first sample, and when it came."""
+        came, self.came = self.came, {}
         return came
 
     async def warm_up(self) -> None: ...
@@ -76,7 +78,8 @@ class NotingAsr:
 
 class NotingStream:
     def __init__(self, asr: NotingAsr, who: str) -> None:
-        self._asr, self._who = asr, who
+        self._asr = asr
+        self._came = asr.came.setdefault(who, array("d"))
         self._segment, self._frames, self._live = 0, 0, False
         self._due: asyncio.Queue[Transcript | None] = asyncio.Queue()
 
@@ -92,7 +95,7 @@ class NotingStream:
         if not self._live:
             return
         now = time.monotonic()
-        self._asr.came.append((self._who, frame.pts, now))
+        self._came.extend((frame.pts, now))
         self._frames += 1
         if self._frames % ANSWER_EVERY == 0:
             self._due.put_nowait(Transcript(self._segment, f"{now * 1e6:.0f}", is_final=False))
@@ -128,8 +131,8 @@ def talk_of(prompts: list[Prompt], seconds: float, first: int) -> Track:
 class Tally:
     """Of one run; seconds."""
 
-    sent: dict[tuple[str, int], float] = field(default_factory=dict)
-    """When each frame was due, by stream and place."""
+    began: dict[str, float] = field(default_factory=dict)
+    """When each stream began."""
     result: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     final: list[float] = field(default_factory=list)
@@ -163,12 +166,11 @@ class Client:
 
     async def _send(self, socket: ClientConnection) -> None:
         octets, tally = self._talk.pcm.tobytes(), self._tally
+        tally.began[self._who] = self._began
         for place in range(0, len(self._talk.pcm) - self._size + 1, self._size):
             due = self._began + (place + self._size) / RATE
             if (wait := due - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
-            for frame in range(place, place + self._size, HOP):
-                tally.sent[self._who, frame] = due
             tally.late.append(time.monotonic() - due)
             await socket.send(octets[2 * place : 2 * (place + self._size)])
 
@@ -254,8 +256,11 @@ def scripted(arguments: argparse.Namespace, prompts: list[Prompt], report: Repor
             before = site.look()
             tally = asyncio.run(talking(site.url, talks, arguments.message_ms))
             after = site.look()
+            size = RATE * arguments.message_ms // 1000
             sound = [
-                came - tally.sent[who, pts] for who, pts, came in site.stats() if (who, pts) in tally.sent
+                came - (tally.began[who] + (pts // size + 1) * size / RATE)
+                for who, noted in site.stats().items()
+                for pts, came in zip(noted[::2], noted[1::2], strict=True)
             ]
             figures = [
                 1000.0 * figure
