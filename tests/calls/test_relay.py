@@ -340,7 +340,7 @@ def test_what_the_caller_says_while_the_app_is_away_is_delivered() -> None:
     class Restarts(ScriptedApp):
         async def connect(self) -> ScriptedWire:
             if self.wires:
-                self.refuses = 5 if len(self.tries) < 6 else 0
+                self.refuses = 5 if len(self.tries) < 5 else 0
             return await super().connect()
 
     def answers(wire: ScriptedWire, message: Message) -> None:

@@ -21,6 +21,8 @@ from media.clock import now
 
 MOST_WAITING = 256
 """Messages in the outbox; the oldest goes first when there are more."""
+_STEADY = 5.0
+"""Seconds after which a connection was good for something although the app said nothing."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _WINDOW, _BURST = 0.1, 200
@@ -61,6 +63,14 @@ class Link:
         self._socket: TextSocket | None = None
         self._closing = False
         self._bad = 0
+        self._useful = False
+        """The app said something of use on this connection."""
+        self._pause = 0.0
+        """Before the next try; none after a connection that was good for something."""
+        self._since: float | None = None
+        """When the app was last good for something."""
+        self._detail = ""
+        """Why the last connection ended, or was not made."""
         self.connections = 0
         """Made so far."""
         self.dropped = 0
@@ -87,22 +97,24 @@ class Link:
 
     async def run(self) -> None:
         """Until the app is given up. Cancel it, or `aclose`, to end it before."""
-        detail = "it was not dialled"
         while not self._closing:
             socket = await self._dialled()
             if socket is None:
                 return
+            began, self._useful = now(), False
             try:
-                detail = await self._serve(socket)
+                self._detail = await self._serve(socket)
             finally:
                 self._socket = None
                 await socket.close()
             if self._closing:
                 return
             if self.connections > self._limits.reconnects:
-                self._events.gone(f"{detail}, after {self.connections} connections")
+                self._events.gone(f"{self._detail}, after {self.connections} connections")
                 return
-            self._events.away(detail)
+            if self._useful or now() - began >= _STEADY:
+                self._pause, self._since = 0.0, now()
+            self._events.away(self._detail)
 
     def finish(self) -> None:
         """Say what is left and close; it is not dialled again. Returns at once."""
@@ -119,21 +131,24 @@ class Link:
 
     async def _dialled(self) -> TextSocket | None:
         """A connection; None once the app was away for too long, which was told."""
-        pause, began = _FIRST_PAUSE, now()
+        self._since = self._since or now()
         while True:
+            if now() - self._since + self._pause > self._limits.reconnect_seconds and self._pause:
+                self._events.gone(self._detail)
+                return None
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE) or _FIRST_PAUSE
             try:
                 socket = await self._connect()
             except DialFailed as failed:
-                detail, hopeless = failed.detail, not failed.retryable and not self.connections
+                self._detail = failed.detail
+                if not failed.retryable and not self.connections:
+                    self._events.gone(failed.detail)
+                    return None
+                self._events.away(failed.detail)
             else:
                 self.connections += 1
                 return socket
-            if hopeless or now() - began + pause > self._limits.reconnect_seconds:
-                self._events.gone(detail)
-                return None
-            self._events.away(detail)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _serve(self, socket: TextSocket) -> str:
         """Talk until the connection ends; returns why it did."""
@@ -188,6 +203,8 @@ class Link:
             await asyncio.sleep(max(0.0, window + _WINDOW - now()) if count >= _BURST else 0)
             if count >= _BURST or now() - window >= _WINDOW:
                 window, count = now(), 0
-            self._bad = 0 if self._events.took(frame) else self._bad + 1
+            useful = self._events.took(frame)
+            self._useful = self._useful or useful
+            self._bad = 0 if useful else self._bad + 1
             if self._bad >= self._limits.bad_messages:
                 return f"{self._bad} messages in a row could not be used"

@@ -91,7 +91,7 @@ def test_a_lost_socket_is_dialled_again_and_what_waited_is_told() -> None:
 
     session, app = play(scene)
     assert types(app) == [["setup"], ["setup", "prompt", "dtmf"]]
-    assert session.log == [(0.02, "opened"), (1.0, "away: closed with 1011 "), (1.02, "opened again")]
+    assert session.log == [(0.02, "opened"), (1.0, "away: closed with 1011 "), (1.12, "opened again")]
 
 
 def test_tries_grow_rarer_and_end() -> None:
@@ -138,16 +138,32 @@ def test_an_app_that_takes_nothing_counts_as_lost() -> None:
     assert types(app)[1] == ["setup", "prompt"]
 
 
-def test_an_app_that_closes_again_and_again_is_given_up() -> None:
+@pytest.mark.parametrize(("reconnects", "connections"), [(3, 4), (100, 9)])
+def test_an_app_that_closes_again_and_again_is_given_up(reconnects: int, connections: int) -> None:
     def hangs_up(wire: Any, message: Any) -> None:
         wire.die(1000)
 
     async def scene(link: Link, app: ScriptedApp) -> None:
         await asyncio.sleep(30.0)
 
-    session, app = play(scene, ScriptedApp(hangs_up), reconnects=3)
-    assert len(app.wires) == 4
-    assert session.words[-1] == "gone: closed with 1000 , after 4 connections"
+    session, app = play(scene, ScriptedApp(hangs_up), reconnects=reconnects, reconnect_seconds=10.0)
+    assert len(app.wires) == connections
+    assert session.words[-1].startswith("gone: closed with 1000")
+    gaps = [round(b - a, 3) for a, b in zip(app.tries[1:], app.tries[2:], strict=False)]
+    assert gaps == sorted(gaps) and gaps[0] >= 0.1
+
+
+def test_an_app_that_was_of_use_is_dialled_again_at_once() -> None:
+    async def scene(link: Link, app: ScriptedApp) -> None:
+        for _ in range(3):
+            await asyncio.sleep(1.0)
+            app.wires[-1].say("{}")
+            await asyncio.sleep(0.1)
+            app.wires[-1].die()
+
+    session, _ = play(scene)
+    opened = [at for at, what in session.log if "again" in what]
+    assert opened == [pytest.approx(at, abs=0.03) for at in (1.12, 2.22)]
 
 
 def test_garbage_without_end_closes_the_socket() -> None:
