@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from email.utils import format_datetime
 from typing import Protocol
 
 import structlog
 
 from engines.base import EngineFailed, EngineRefused
-from gateway import twilio_ids
 from gateway.actions import taping
 from gateway.actions.gather import gather as ask
 from gateway.actions.line import Line
-from gateway.actions.reach import connect, dial
 from gateway.actions.taping import Tape
 from gateway.announcer import CallerGone
 from gateway.calls.call_events import Recorded, StageBegan
@@ -23,18 +20,19 @@ from gateway.calls.orders import OrderRefused
 from gateway.control.dialer import Dialer
 from gateway.dialplan import actions_ask
 from gateway.dialplan.actions import Reject
-from gateway.errors import AppFailed, DialDenied, DialFailed
+from gateway.errors import AppFailed
+from gateway.twiml.bridging import Bridging
+from gateway.twiml.client import shown
 from gateway.twiml.connecting import Connecting
-from gateway.twiml.dialing import Race, outcome, press
+from gateway.twiml.dialing import press
 from gateway.twiml.form import CallStatus, Fields
 from gateway.twiml.host import Dialled, DialProgress, Gathered, PartialSpeech, Recording
-from gateway.twiml.recordings import RecordingShelf
+from gateway.twiml.recordings import CallRecordings, RecordingShelf
 from gateway.twiml.sounds import Sounds
 from gateway.twiml.verbs import (
     ConversationRelay,
     Dial,
     Gather,
-    Number,
     Pause,
     Play,
     Record,
@@ -43,8 +41,7 @@ from gateway.twiml.verbs import (
     Stream,
 )
 from media.clock import now
-from media.legs.base import Direction, EndReason, Leg, LegError
-from media.legs.recorded import RecordedLeg
+from media.legs.base import Direction, EndReason, LegError
 from media.recorder import TapeDisk
 
 log = structlog.get_logger(__name__)
@@ -87,8 +84,8 @@ class CallHost:
         self._line = line
         self._hands = hands
         self._parts = parts
-        self._dialled = 0
-        self._recorded = 0
+        self._recordings = CallRecordings(parts.shelf, line.call.call_id, line.wall)
+        self._bridging = Bridging(line, parts.dialer, self._recordings, parts.tapes)
         self._words: dict[str, taping.Recording] = {}
 
     # ------------------------------------------------------------------------------------- the call
@@ -221,9 +218,9 @@ class CallHost:
 
     async def record(self, record: Record) -> Recording | None:
         self._began("record")
-        sid, started = self._new_recording()
+        begun = self._recordings.new()
         tape = Tape(
-            self._parts.shelf.path(sid), min(record.max_length, 3600.0), record.timeout,
+            self._recordings.path(begun), min(record.max_length, 3600.0), record.timeout,
             record.finish_on_key, record.play_beep, record.transcribe,
         )  # fmt: skip
         kept = await taping.record(self._line, tape)
@@ -232,9 +229,9 @@ class CallHost:
             return None
         self._line.call.happened(Recorded(now(), kept.path.name, kept.seconds))
         if record.transcribe:
-            self._words[sid] = kept
+            self._words[begun.sid] = kept
         ended_by = "hangup" if kept.ending == "hangup" else kept.key
-        return Recording(sid, self._parts.shelf.url(sid), kept.seconds, started, 1, ended_by)
+        return replace(begun, seconds=kept.seconds, ended_by=ended_by)
 
     async def transcribe(self, recording: Recording) -> str:
         kept = self._words.pop(recording.sid, None)
@@ -242,74 +239,14 @@ class CallHost:
             raise EngineFailed("the recogniser did not write all of it down")
         return kept.text
 
-    def _new_recording(self) -> tuple[str, str]:
-        """RecordingSid, and when it begins."""
-        self._recorded += 1
-        sid = twilio_ids.recording_sid(self._line.call.call_id, self._recorded)
-        return sid, format_datetime(self._line.wall())
-
     # -------------------------------------------------------------------------- who else is in the call
 
     async def dial(self, dial: Dial, told: Callable[[DialProgress], None]) -> Dialled:
-        if self._parts.dialer is None:
-            log.warning("nobody can be called from here")
-            return Dialled(CallStatus.FAILED)
         self._began("dial")
-        race = Race(self._parts.dialer, dial, self._line.call.call_id, self._dialled, told)
-        self._dialled += len(dial.targets)
-        try:
-            other = await self._ring(dial, race)
-        except (DialDenied, DialFailed) as error:
-            status = outcome(error.sip_code) if isinstance(error, DialFailed) else CallStatus.FAILED
-            return Dialled(status, race.attempts[-1].call_sid)
-        except CallerGone:
-            return Dialled(CallStatus.CANCELED, race.attempts[-1].call_sid)
-        return await self._bridged(dial, race, other)
-
-    async def _ring(self, dial_: Dial, race: Race) -> Leg:
-        """Until somebody answers; meanwhile it rings. Raises `CallerGone`, `DialDenied`, `DialFailed`."""
-        line, parties = self._line, self._line.call.leg.parties
-        caller = dial_.caller_id or parties.caller
-        if self.answered:
-            shown = ", ".join(one.address for one in race.attempts)
-            return await dial(line, race, shown, trunk="", caller=caller, seconds=dial_.timeout, music=None)
-        await line.call.leg.ring()
-        leg = await line.announcer.until(race.dial("", caller=caller, ring_seconds=dial_.timeout))
-        try:
-            await self._hands.answer()
-        except LegError:
-            await leg.hangup(EndReason.CANCELLED)
-            raise
-        return leg
-
-    async def _bridged(self, dial_: Dial, race: Race, other: Leg) -> Dialled:
-        """The two talk, until one of them hangs up or the time is over."""
-        assert race.winner is not None
-        recording: tuple[str, str] | None = None
-        if dial_.record:
-            recording = self._new_recording()
-            other = RecordedLeg(other, self._parts.shelf.path(recording[0]), self._parts.tapes)
-        began = now()
-        try:
-            if isinstance(target := race.winner.target, Number) and target.send_digits:
-                await self._line.announcer.until(press(other, target.send_digits))
-            async with asyncio.timeout(dial_.time_limit):
-                await connect(self._line, other, ends_on="*" if dial_.hangup_on_star else "")
-        except (CallerGone, TimeoutError, LegError) as error:
-            log.info("the two have done", why=type(error).__name__)
-        finally:
-            await other.hangup(EndReason.AGENT_HUNG_UP)
-            race.ended(now() - began)
-        seconds = now() - began
-        kept = None
-        if recording is not None:
-            sid, started = recording
-            kept = Recording(sid, self._parts.shelf.url(sid), seconds, started, 2)
-            self._line.call.happened(Recorded(now(), f"{sid}.wav", seconds))
-        return Dialled(CallStatus.COMPLETED, race.winner.call_sid, seconds, kept)
+        return await self._bridging.dial(dial, self._hands.answer, told)
 
     async def connect(self, noun: Stream | ConversationRelay) -> Fields:
-        self._began("stream" if isinstance(noun, Stream) else "conversation_relay", noun.url)
+        self._began("stream" if isinstance(noun, Stream) else "conversation_relay", shown(noun.url))
         return await self._parts.connecting.connect(noun)
 
     async def start_stream(self, start: StartStream) -> None:

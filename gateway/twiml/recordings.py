@@ -10,10 +10,13 @@ import base64
 import binascii
 import hmac
 from collections.abc import Callable
+from datetime import datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 from gateway.secret import Secret
-from gateway.twilio_ids import is_sid
+from gateway.twilio_ids import is_sid, recording_sid
+from gateway.twiml.host import Recording
 
 FOLDER = "twiml"
 """Within `node.record_dir`."""
@@ -58,3 +61,23 @@ class RecordingShelf:
             return False
         wanted = f"{self._account}:{self._token.reveal()}".encode()
         return hmac.compare_digest(given, wanted)
+
+
+class CallRecordings:
+    """Those of one call, numbered."""
+
+    def __init__(self, shelf: RecordingShelf, call_id: str, wall: Callable[[], datetime]) -> None:
+        self._shelf = shelf
+        self._call_id = call_id
+        self._wall = wall
+        self._count = 0
+
+    def new(self, channels: int = 1) -> Recording:
+        """One that begins now."""
+        self._count += 1
+        sid = recording_sid(self._call_id, self._count)
+        return Recording(sid, self._shelf.url(sid), 0.0, format_datetime(self._wall()), channels)
+
+    def path(self, recording: Recording) -> Path:
+        """Where its sound goes."""
+        return self._shelf.path(recording.sid)

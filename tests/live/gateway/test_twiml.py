@@ -63,7 +63,7 @@ def hums(pcm: Pcm, frequency: float) -> int:
 
 
 def plan(url: str) -> str:
-    names = ("keys", "speech", "record", "dial", "reject", "redirect")
+    names = ("keys", "speech", "record", "dial", "reject", "redirect", "stream", "listen", "relay")
     routes = "".join(
         f"  - {{name: {name}, match: {{called: {name}}}, actions: [twiml: '{url}/{name}']}}\n"
         for name in names
@@ -247,6 +247,50 @@ def test_a_document_may_lead_to_another(node: Node, app: TwilioApp, listener: Li
     form, record = last(node, app, "/redirect/next")
     assert form["step"] == "2" and form["CallSid"].startswith("CA")
     assert same_words("you were sent here", listener.heard_by_caller(node.recording(record))) >= 0.7
+
+
+def test_a_bot_on_a_media_stream_has_the_call_and_gives_it_back(
+    node: Node, app: TwilioApp, listener: Listener
+) -> None:
+    with ExitStack() as stack:
+        phone = called(node, "stream", stack)
+        back = heard(phone.rtp.talk(tone(VOICE, 5.0)))
+        hung_up_on(phone)
+    assert hums(back, VOICE) >= 8, "his own voice came back"
+    form, record = last(node, app, "/stream/got")
+    assert form["StreamName"] == "bot" and form["CallStatus"] == "in-progress"
+    told = app.forms("/stream/status", 2)
+    assert [one["StreamEvent"] for one in told[:2]] == ["stream-started", "stream-stopped"]
+    (socket,) = app.sockets("/media")
+    assert socket["seen"] == [{"customer": "7"}]
+    assert same_words("the stream is over", listener.heard_by_caller(node.recording(record))) >= 0.7
+
+
+def test_an_app_listens_while_the_document_goes_on(node: Node, app: TwilioApp, listener: Listener) -> None:
+    with ExitStack() as stack:
+        hung_up_on(called(node, "listen", stack))
+    (socket,) = app.sockets("/ear")
+    seen = list(socket["seen"])
+    assert seen[:2] == ["connected", "start"] and seen[-1] == "stop" and seen.count("media") > 150
+    record = node.records("1001")[-1]
+    assert "listened" in words(listener.heard_by_caller(node.recording(record)))
+
+
+def test_a_relay_talks_and_hands_over(node: Node, app: TwilioApp, listener: Listener) -> None:
+    spoken = prompt("vm-prev")
+    with ExitStack() as stack:
+        phone = called(node, "relay", stack)
+        phone.rtp.talk(np.zeros(24_000, np.int16))
+        phone.rtp.talk(spoken.pcm)
+        hung_up_on(phone, 25.0)
+    form, record = last(node, app, "/relay/got")
+    assert (form["SessionStatus"], form["HandoffData"]) == ("ended", '{"reason":"done"}')
+    assert form["SessionId"].startswith("VX") and int(form["SessionDuration"]) >= 6
+    (socket,) = app.sockets("/relay")
+    assert socket["seen"][0] == {"customer": "7"} and same_words(spoken.text, socket["seen"][1]) >= 0.8
+    said = listener.heard_by_caller(node.recording(record))
+    assert same_words(spoken.text, said) >= 0.8 and "hello" in words(said), said
+    assert "gone" in words(said), said
 
 
 def test_the_operator_may_be_told_how_calls_go(node: Node, app: TwilioApp) -> None:

@@ -21,15 +21,14 @@ TOKEN = "d0c5f00dd0c5f00dd0c5f00dd0c5f00d"
 class TwilioApp:
     """A context manager that leaves no process behind."""
 
-    def __init__(self, *, bot: str = "", token: str = TOKEN) -> None:
+    def __init__(self, token: str = TOKEN) -> None:
         assert PYTHON.exists(), f"{PYTHON} is missing; cure: make setup-clients"
         self._command = [str(PYTHON), str(CLIENTS / "twilio_app.py"), token]
-        self._environment = {**os.environ, **({"BOT_URL": bot} if bot else {})}
         self.asked: list[dict[str, Any]] = []
 
     def __enter__(self) -> TwilioApp:
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=self._environment
+            self._command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
         )
         assert self._process.stdout is not None
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
@@ -53,11 +52,21 @@ class TwilioApp:
         """What came to a path, once it came so often."""
 
         def look() -> list[Mapping[str, str]]:
-            found = [one["form"] for one in self.asked if one["path"] == path]
+            found = [one["form"] for one in self.asked if one["path"] == path and one["method"] != "WS"]
             assert len(found) >= count, f"{len(found)} of {count} requests to {path}: {self.asked}"
             return found
 
         return eventually(look, seconds)
+
+    def sockets(self, path: str) -> list[Mapping[str, Any]]:
+        """What WebSockets on a path that are over by now saw."""
+
+        def look() -> list[Mapping[str, Any]]:
+            found = [one["form"] for one in self.asked if (one["path"], one["method"]) == (path, "WS")]
+            assert found, f"no socket on {path}: {self.asked}"
+            return found
+
+        return eventually(look)
 
     def all_valid(self) -> bool:
         """Whether Twilio's own validator believed every request."""

@@ -5,16 +5,17 @@ path, form, whether Twilio's validator believes the signature.
 """
 
 import json
-import os
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 from twilio.request_validator import RequestValidator
 from twilio.twiml.voice_response import Connect, Dial, Gather, Start, VoiceResponse
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import serve
 
 VALIDATOR = RequestValidator(sys.argv[1])
-BOT = os.environ.get("BOT_URL", "ws://127.0.0.1:9/media")
 
 
 def tell(what):
@@ -99,7 +100,7 @@ def redirect(form):
 def stream(form):
     response = VoiceResponse()
     connect = Connect(action="/stream/got")
-    connect.stream(url=BOT, name="bot", status_callback="/stream/status").parameter(
+    connect.stream(url=f"{BOT}/media", name="bot", status_callback="/stream/status").parameter(
         name="customer", value="7"
     )
     response.append(connect)
@@ -109,7 +110,7 @@ def stream(form):
 def listen(form):
     response = VoiceResponse()
     start = Start()
-    start.stream(url=BOT, name="ear", track="both_tracks", status_callback="/stream/status")
+    start.stream(url=f"{BOT}/ear", name="ear", status_callback="/stream/status")
     response.append(start)
     response.say("You are being listened to.")
     response.pause(length=3)
@@ -119,10 +120,60 @@ def listen(form):
 def relay(form):
     response = VoiceResponse()
     connect = Connect(action="/relay/got")
-    talk = connect.conversation_relay(url=BOT, welcome_greeting="Hello from the app.", dtmf_detection=True)
+    talk = connect.conversation_relay(
+        url=f"{BOT}/relay", welcome_greeting="Hello from the app.", dtmf_detection=True
+    )
     talk.parameter(name="customer", value="7")
     response.append(connect)
     return response
+
+
+def talk(socket):
+    """What comes over WebSockets: sound on /media and /ear, words on /relay."""
+    request = socket.request
+    url = f"ws://{request.headers['Host']}{request.path}"
+    valid = VALIDATOR.validate(url, {}, request.headers.get("X-Twilio-Signature", ""))
+    seen = []
+    try:
+        {"/media": echo, "/ear": listen_only, "/relay": converse}[request.path](socket, seen)
+    except ConnectionClosed:
+        pass
+    tell({"path": request.path, "method": "WS", "form": {"seen": seen}, "valid": valid, "cookies": ""})
+
+
+def echo(socket, seen):
+    """Ten seconds of the caller's own voice, half a second late, then enough."""
+    sound = []
+    for message in map(json.loads, socket):
+        if message["event"] == "start":
+            seen.append(message["start"]["customParameters"])
+        if message["event"] == "media":
+            sound.append(message["media"]["payload"])
+            if len(sound) > 25:
+                media = {"payload": sound[-25]}
+                socket.send(json.dumps({"event": "media", "streamSid": message["streamSid"], "media": media}))
+            if len(sound) == 300:
+                return
+
+
+def listen_only(socket, seen):
+    for message in map(json.loads, socket):
+        seen.append(message["event"])
+
+
+def converse(socket, seen):
+    """Says what it hears, and hands over."""
+    for message in map(json.loads, socket):
+        if message["type"] == "setup":
+            seen.append(message["customParameters"])
+        if message["type"] == "prompt":
+            seen.append(message["voicePrompt"])
+            socket.send(
+                json.dumps({"type": "text", "token": f"You said {message['voicePrompt']}", "last": True})
+            )
+            threading.Timer(
+                6.0, socket.send, [json.dumps({"type": "end", "handoffData": '{"reason":"done"}'})]
+            ).start()
 
 
 def said(text):
@@ -192,6 +243,9 @@ class App(BaseHTTPRequestHandler):
         """Standard output is for the requests."""
 
 
+sockets = serve(talk, "127.0.0.1", 0)
+BOT = f"ws://127.0.0.1:{sockets.socket.getsockname()[1]}"
+threading.Thread(target=sockets.serve_forever, daemon=True).start()
 server = ThreadingHTTPServer(("127.0.0.1", 0), App)
 tell(server.server_address[1])
 server.serve_forever()
