@@ -50,11 +50,7 @@ from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
 from gateway.certificates import CertificateDistrusted, CertificateUnfit, certificate_end
 from gateway.config import Config, secrets_in
-from gateway.control.event_feed import EventFeed
-from gateway.control.event_log import EventLog
-from gateway.control.guard import Guard
-from gateway.control.guarded_dialer import GuardedDialer
-from gateway.control.webhooks import Webhooks
+from gateway.control_room import ControlRoom
 from gateway.dialplan.watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
@@ -141,13 +137,16 @@ class Offhook:
         self.tapes = TapeDisk()
         self._closing.push_async_callback(asyncio.to_thread, self.tapes.close)
         self.twiml = self._open_twiml()
-        self._open_events()
+        self.control = ControlRoom(config, self.metrics, self._closing)
         self.pages = PageChannels(loop.time)
-        self.reception = Reception(self._desk())
+        voice = open_detector(config.vad)
+        self.sip = SipEndpoint(config.sip_endpoint(), lambda leg: self.reception.take(leg), voice, loop)
+        self.dialer = self.control.open_dialer(self.sip, self.store.outbound)
+        desk = self._desk()
+        self.reception = Reception(desk)
         self._closing.push_async_callback(self.reception.aclose)
-        self.sip = SipEndpoint(config.sip_endpoint(), self.reception.take, open_detector(config.vad), loop)
-        self.dialer = self._open_dialer()
         self.reach = self._open_reach()
+        self.control.open_calls(desk, self.calls)
         await self._start_sip()
         await self._start_web()
         await self._start_api()
@@ -267,7 +266,8 @@ class Offhook:
                 self.live,
                 self.keeper,
                 usage,
-                self.feed,
+                self.control.feed,
+                self.control.book,
                 self.twiml.progress,
                 self._sessions(),
                 self.pages,
@@ -280,6 +280,7 @@ class Offhook:
             folder=config.node.record_dir,
             wall=_wall,
             reach=lambda: self.reach,
+            transfers=self.dialer,
         )
         return Desk(
             plan=lambda: self.dialplan.plan,
@@ -289,6 +290,9 @@ class Offhook:
             wrap=self._tape if config.node.recordings else None,
             licence=self._may_call,
             down=self._down,
+            feed=self.control.feed,
+            book=self.control.book,
+            tape=self._tape,
         )
 
     def _open_reach(self) -> Reach:
@@ -328,30 +332,6 @@ class Offhook:
         api = self.config.api
         return self.config.twiml.public_url.rstrip("/") or f"http://{api.host}:{self.api.port}"
 
-    def _open_events(self) -> None:
-        """The log of call events, and the webhooks that are told of them."""
-        settings = self.config.events
-        self.events = EventLog(settings.kept, uuid.uuid4().hex[:12], _wall)
-        self.feed = EventFeed(self.events)
-        # Only the operator writes these addresses, so those of his own network are fine.
-        sender = Outbound(FetchSettings(allow=("0.0.0.0/0", "::/0")))
-        hooks = Webhooks(settings.webhooks, sender, time.time)
-        self.events.listen(hooks.take)
-        self._closing.push_async_callback(hooks.aclose)
-        self.metrics.watch_gauges("webhooks", "Call events to webhooks", hooks.stats)
-
-    def _open_dialer(self) -> GuardedDialer:
-        """The one way to call somebody."""
-        config = self.config
-        guard = Guard(config.outbound)
-        trunks = {trunk.name: trunk for trunk in config.sip.trunks}
-        dialer = GuardedDialer(guard, self.sip, trunks, self.store.outbound, _wall, self.feed.denied)
-        self._closing.push_async_callback(dialer.aclose)
-        self.metrics.watch_counters(
-            "outbound_denied", "Calls and transfers that the guard refused", guard.stats
-        )
-        return dialer
-
     def _agent(self, name: str) -> Agent | SoundAgent:
         agent, done = self.agents.create(name), self.agent_health.done
         return MeteredSound(agent, done) if isinstance(agent, SoundAgent) else MeteredAgent(agent, done)
@@ -380,6 +360,8 @@ class Offhook:
             speech=self.speech if config.api.speech else None,
             web=self._web_parts(),
             recordings=self.twiml.shelf if config.twiml.auth_token else None,
+            control=self.control.api(self.speech, lambda: self.dialplan.plan, self.live),
+            twilio=self.control.twilio(self.speech, self.twiml),
         )
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)
         await self.api.start()

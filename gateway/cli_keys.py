@@ -38,7 +38,9 @@ def keys_create(
     name: Annotated[str, typer.Argument(help="Whose key it is, such as a team or an application")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="listen, speak or calls; may be repeated. Default: listen and speak"),
+        typer.Option(
+            help="listen, speak, calls, control, words, web_calls; may be repeated. Default: listen, speak"
+        ),
     ] = None,
     expires: Annotated[
         str, typer.Option(help="A span such as 90d, 12h or 2w, or a date such as 2027-01-31")

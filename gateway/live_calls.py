@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.calls.call_events import CallEvent, HoldChanged, Ringing, RouteTaken, StageBegan
 from gateway.calls.record import CallRecord
 from gateway.calls.turn_events import Phase
 from gateway.observers import SilentObserver
 from media.legs.base import Direction, Parties
 
 ARRIVING = "arriving"
-"""No route yet."""
+"""No route yet, or a call of ours that does not ring yet."""
 RINGING = "ringing"
 ANNOUNCING = "announcing"
 """Something is played or said before a conversation, or instead of one."""
@@ -27,6 +28,9 @@ class _LiveCall:
     agent: str = ""
     codec: str = ""
     phase: str = ARRIVING
+    stage: str = ""
+    held_by_us: bool = False
+    held_by_them: bool = False
     turns: int = 0
 
 
@@ -57,11 +61,13 @@ class LiveCalls(SilentObserver):
         """It talks with an agent from here."""
         if call := self._calls.get(call_id):
             call.agent = agent
+            if call.codec:
+                call.phase = Phase.LISTENING
 
     def answered(self, call_id: str, codec: str, sample_rate: int) -> None:
         if call := self._calls.get(call_id):
             call.codec = codec
-            call.phase = Phase.LISTENING
+            call.phase = Phase.LISTENING if call.agent else ANNOUNCING
 
     def phase(self, call_id: str, phase: Phase, at: float) -> None:
         if call := self._calls.get(call_id):
@@ -70,6 +76,21 @@ class LiveCalls(SilentObserver):
     def words(self, call_id: str, text: str, *, is_final: bool) -> None:
         if is_final and (call := self._calls.get(call_id)):
             call.turns += 1
+
+    def happened(self, call_id: str, event: CallEvent) -> None:
+        if (call := self._calls.get(call_id)) is None:
+            return
+        match event:
+            case Ringing() if call.phase == ARRIVING:
+                call.phase = RINGING
+            case RouteTaken(route=route):
+                call.route = route
+            case StageBegan(stage=stage):
+                call.stage = stage
+            case HoldChanged(on=on, by_us=True):
+                call.held_by_us = on
+            case HoldChanged(on=on):
+                call.held_by_them = on
 
     def ended(self, record: CallRecord) -> None:
         self.gone(record.call_id)
@@ -104,6 +125,9 @@ class LiveCalls(SilentObserver):
                 "route": call.route,
                 "agent": call.agent,
                 "phase": str(call.phase),
+                "stage": call.stage,
+                "held_by_us": call.held_by_us,
+                "held_by_them": call.held_by_them,
                 "codec": call.codec,
                 "turns": call.turns,
                 "seconds": round(now - call.began, 1),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,8 @@ import structlog
 
 from engines.base import EngineError
 from gateway.calls.registry import CallRegistry, Refusal
+from gateway.control.event_feed import EventFeed
+from gateway.control.twilio_book import TwilioBook
 from gateway.dialplan.match import Arrival
 from gateway.dialplan.plan import Dialplan
 from gateway.errors import CallerForbidden, DialplanError, NumberClosed, NumberUnknown, verdict
@@ -50,8 +53,52 @@ class Desk:
     down: Callable[[], frozenset[str]] = frozenset
     """What does not work now: `asr`, `tts`, names of agents."""
     wrap: LegWrapper | None = None
+    """Around every call."""
+    tape: LegWrapper | None = None
+    """Keeps the sound of one that asks for it."""
     licence: Callable[[int], str] = lambda running: ""
     """Why the licence allows no further call beside so many, or ""; never asked about one that runs."""
+    feed: EventFeed | None = None
+    """Told of calls that begin, and of those that are refused."""
+    book: TwilioBook | None = None
+    """Told of calls that begin, and of those that left no record."""
+
+    def admit(self, call_id: str) -> tuple[Refusal, str] | None:
+        """Take a place for a call, to be given back by `attended`; else why not, and what to say of it."""
+        if told := self.licence(len(self.registry)):
+            return Refusal(503, self.retry_after, LICENCE), told
+        if (refusal := self.registry.admit(call_id)) is not None:
+            return refusal, refusal.reason
+        return None
+
+    @contextmanager
+    def attended(self, call_id: str, leg: Leg) -> Iterator[Attendance]:
+        """A call that was admitted, counted and shown to its end, however it ends."""
+        started = asyncio.get_running_loop().time()
+        self.parts.metrics.began(leg.direction)
+        self.parts.live.began(call_id, leg.direction, leg.parties)
+        if self.feed is not None:
+            self.feed.began(call_id, leg.direction, leg.parties)
+        if self.book is not None:
+            self.book.began(call_id, leg.direction, leg.parties)
+        attendance = Attendance()
+        try:
+            yield attendance
+        finally:
+            self.registry.remove(call_id)
+            self.parts.live.gone(call_id)
+            if self.book is not None:
+                self.book.gone(call_id)
+            seconds = asyncio.get_running_loop().time() - started
+            self.parts.metrics.ended(leg.direction, attendance.reason, seconds)
+            log.info("call over", reason=str(attendance.reason), seconds=round(seconds, 1))
+
+
+@dataclass(slots=True)
+class Attendance:
+    """One call's end, as it will be counted."""
+
+    reason: EndReason = EndReason.INTERNAL_ERROR
 
 
 class Reception:
@@ -78,32 +125,25 @@ class Reception:
     async def _serve(self, leg: Leg) -> None:
         call_id, desk = leg.leg_id, self._desk
         with call_context(call_id):
-            if told := desk.licence(len(desk.registry)):
-                await self._refuse(leg, Refusal(503, desk.retry_after, LICENCE), told)
+            if (refused := desk.admit(call_id)) is not None:
+                await self._refuse(leg, *refused)
                 return
-            if (refusal := desk.registry.admit(call_id)) is not None:
-                await self._refuse(leg, refusal)
-                return
-            started = asyncio.get_running_loop().time()
-            desk.parts.metrics.began(leg.direction)
-            desk.parts.live.began(call_id, leg.direction, leg.parties)
-            reason = EndReason.INTERNAL_ERROR
-            try:
-                reason = await self._route(leg, call_id)
-            except Exception:
-                log.exception("call failed")
-                await leg.hangup(EndReason.INTERNAL_ERROR)
-            finally:
-                desk.registry.remove(call_id)
-                desk.parts.live.gone(call_id)
-                seconds = asyncio.get_running_loop().time() - started
-                desk.parts.metrics.ended(leg.direction, reason, seconds)
-                log.info("call over", reason=str(reason), seconds=round(seconds, 1))
+            with desk.attended(call_id, leg) as attendance:
+                try:
+                    attendance.reason = await self._route(leg, call_id)
+                except Exception:
+                    log.exception("call failed")
+                    await leg.hangup(EndReason.INTERNAL_ERROR)
 
-    async def _refuse(self, leg: Leg, refusal: Refusal, told: str = "") -> None:
+    async def _refuse(self, leg: Leg, refusal: Refusal, told: str) -> None:
         self._desk.parts.metrics.refused(refusal.reason)
         log.warning("call refused", reason=refusal.reason, sip_code=refusal.sip_code, why=told)
-        await reject(leg, refusal.sip_code, retry_after=refusal.retry_after, reason=told or refusal.reason)
+        self._tell_refused(leg, refusal.reason, refusal.sip_code)
+        await reject(leg, refusal.sip_code, retry_after=refusal.retry_after, reason=told)
+
+    def _tell_refused(self, leg: Leg, reason: str, code: int) -> None:
+        if self._desk.feed is not None:
+            self._desk.feed.refused(leg.leg_id, leg.direction, leg.parties, reason, code)
 
     async def _route(self, leg: Leg, call_id: str) -> EndReason:
         desk = self._desk
@@ -114,6 +154,7 @@ class Reception:
             judged = verdict(error)
             desk.parts.metrics.refused(_UNROUTED.get(type(error), "dialplan"))
             log.info("call not routed", why=str(error), sip_code=judged.sip_code)
+            self._tell_refused(leg, _UNROUTED.get(type(error), "dialplan"), judged.sip_code)
             await reject(leg, judged.sip_code, reason=str(error))
             return judged.end_reason
         log.info("call routed", route=route.name, trunk=leg.parties.trunk)
@@ -126,6 +167,6 @@ class Reception:
             log.warning("recogniser takes no call", why=str(error))
             judged = verdict(error)
             retry_after = desk.retry_after if judged.retryable else 0
-            await self._refuse(leg, Refusal(judged.sip_code, retry_after, NO_RECOGNISER))
+            await self._refuse(leg, Refusal(judged.sip_code, retry_after, NO_RECOGNISER), NO_RECOGNISER)
             return EndReason.REJECTED
         return await run.run()

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import structlog
 
@@ -47,10 +47,11 @@ from gateway.calls.settings import CallFacts, Engines, SessionSettings
 from gateway.calls.sound_stage import SoundStage
 from gateway.calls.speaking import SpeakingVoice
 from gateway.calls.stage import CallOver, Done, Leave, Stage, StageEnd
+from gateway.control.dialer import TransferGuard
 from gateway.dialplan.actions import Reject
 from gateway.dialplan.match import Route
 from gateway.dialplan.plan import Dialplan
-from gateway.errors import GatewayError
+from gateway.errors import DialDenied, GatewayError, verdict
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
@@ -91,13 +92,25 @@ class CallParts:
     """What routes may reach beyond this node."""
     on_step: OnStep = lambda step, values: None
     """Told of each action of a route when its turn comes, with the call's variables."""
+    transfers: TransferGuard | None = None
+    """Whether a far end may be sent elsewhere; None: never."""
+
+
+Opening: TypeAlias = Callable[[Call, SpeakingVoice], Sequence[Stage]]
+"""The stages that a call of ours has before its route: it rings, and it is found out who answered."""
 
 
 class RouteRun:
     """Does a route's actions, and what is ordered meanwhile. Serves `CallHandle` and `Crew`."""
 
     def __init__(
-        self, parts: CallParts, leg: Leg, route: Route, call_id: str, plan: Dialplan | None = None
+        self,
+        parts: CallParts,
+        leg: Leg,
+        route: Route,
+        call_id: str,
+        plan: Dialplan | None = None,
+        opening: Opening = lambda call, voice: (),
     ) -> None:
         """`plan`: the whole one that the call began with, for its `goto`s and its fallback."""
         self._parts = parts
@@ -115,7 +128,11 @@ class RouteRun:
             USUAL_RATE, settings.voice, settings.language, settings.speed,
             data=self._limit, on_switch=self._call.facts.switches.append,
         )  # fmt: skip
-        self._announcer = Announcer(self._call, SpeakingVoice(parts.engines.tts, spoken, settings.deadlines))
+        voice = SpeakingVoice(parts.engines.tts, spoken, settings.deadlines)
+        self._announcer = Announcer(self._call, voice)
+        self._opening = opening(self._call, voice)
+        self._cause = 0
+        """Q.850 cause that was ordered with the end."""
         self._stage: Stage | None = None
         """The conversation that has the leg now; None: the route's own actions have it."""
         self._steer: Callable[[RunTwiml], None] | None = None
@@ -143,13 +160,13 @@ class RouteRun:
         end = CallOver(EndReason.INTERNAL_ERROR)
         async with self._closing:
             try:
-                end = await self._flow().run(self._route)
+                end = await self._flow().run(self._route, await self._open())
             except CallerGone as gone:
                 end = CallOver(gone.reason)
             finally:
                 if end.reason is not EndReason.REJECTED:
                     limit = self._parts.session.deadlines.close
-                    await self._call.close(end.reason, cause=end.cause, limit=limit)
+                    await self._call.close(end.reason, cause=end.cause or self._cause, limit=limit)
         return end.reason
 
     # -------------------------------------------------------------------------------------- its actions
@@ -161,6 +178,18 @@ class RouteRun:
         apology = parts.session.phrases.failure_goodbye
         line = Line(call, self._announcer, ears, parts.folder, parts.wall, values)
         return Flow(self._plan, line, self, parts.reach(), apology, parts.on_step)
+
+    async def _open(self) -> Away | None:
+        """What comes before the route; None when the route may begin."""
+        for stage in self._opening:
+            match await self._perform(stage):
+                case CallOver() as over:
+                    return over
+                case Leave(SwitchAgent(agent)):
+                    return await self.converse(agent, covered=False, hasty=False)
+                case Leave(GoTo() | RunTwiml() as away):
+                    return away
+        return None
 
     async def answer(self) -> None:
         """See `Crew.answer`."""
@@ -255,7 +284,8 @@ class RouteRun:
                 await self._staged().obey(order)
             case SendKeys(digits):
                 await self._send_keys(digits)
-            case End(reason):
+            case End(reason, cause):
+                self._cause = cause
                 self.hang_up(reason)
             case SwitchAgent(agent):
                 self._parts.agent(agent)  # raises before anything is broken off
@@ -315,14 +345,24 @@ class RouteRun:
 
         moved("started")
         try:
+            self._may_send(order.target)
             await self._leg.transfer(
                 order.target, deadline=order.deadline, progress=lambda code: moved(_state(code), code)
             )
         except LegError as error:
             moved("timed_out" if error.sip_code == _TIMED_OUT else "failed", error.sip_code)
             raise OrderRefused(error.detail, sip_code=error.sip_code) from error
+        except DialDenied as denied:
+            moved("failed", verdict(denied).sip_code)
+            raise OrderRefused(str(denied)) from denied
         moved("done")
         self.hang_up(EndReason.TRANSFERRED)
+
+    def _may_send(self, target: str) -> None:
+        """Raises `DialDenied` for whoever the rules do not let be called."""
+        if self._parts.transfers is None:
+            raise DialDenied("nobody may be sent elsewhere here", reason="transfer")
+        self._parts.transfers.may_send(target, trunk=self._leg.parties.trunk)
 
 
 _TIMED_OUT = 408

@@ -112,11 +112,14 @@ class Flow:
         self._early = False
         self._resorting = False
 
-    async def run(self, route: Route) -> CallOver:
-        """Do the route, and those it leads to. Raises `CallerGone`."""
+    async def run(self, route: Route, first: Away | None = None) -> CallOver:
+        """Do the route, and those it leads to. Raises `CallerGone`.
+
+        `first`: what was ordered before the route could begin, in its place.
+        """
         try:
             while True:
-                end = await self._steps(route.steps)
+                end, first = first or await self._steps(route.steps), None
                 if isinstance(end, CallOver):
                     return end
                 if end is None:

@@ -10,7 +10,8 @@ from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from gateway.api import docs, listen_file, models, speak_file, twilio_recordings
+from gateway.api import docs, listen_file, models, speak_file, twilio_calls, twilio_recordings
+from gateway.api.calls.routes import add_routes as add_call_control
 from gateway.api.deepgram.errors import answer as deepgram_answer
 from gateway.api.deepgram.routes import add_routes as add_deepgram
 from gateway.api.jobs import add_routes as add_jobs
@@ -35,6 +36,10 @@ def create_api(parts: ApiParts, settings: ApiSettings) -> FastAPI:
     _add_calls(api, parts)
     if parts.recordings is not None:
         twilio_recordings.add(api, parts.recordings)
+    if parts.twilio is not None:
+        twilio_calls.add_routes(api, parts.twilio)
+    if parts.control is not None:
+        add_call_control(api, parts.control)
     if parts.speech is not None:
         models.add(api, parts.speech, deepgram_answer)
         listen_file.add(api, parts.speech)

@@ -30,7 +30,14 @@ class ErrorShape(Protocol):
     def __call__(self, error: Exception, request_id: str) -> Response: ...
 
 
-def room(parts: SpeechParts, shape: ErrorShape, *, tag: str) -> APIRouter:
+class Names(Protocol):
+    """Names requests."""
+
+    @property
+    def new_id(self) -> Callable[[], str]: ...
+
+
+def room(parts: Names, shape: ErrorShape, *, tag: str) -> APIRouter:
     """A router whose every error is answered in `shape`; `request_id(request)` names each request."""
 
     class Route(APIRoute):
@@ -53,7 +60,7 @@ def room(parts: SpeechParts, shape: ErrorShape, *, tag: str) -> APIRouter:
     return APIRouter(route_class=Route, tags=[tag])
 
 
-def name_request(connection: HTTPConnection, parts: SpeechParts) -> str:
+def name_request(connection: HTTPConnection, parts: Names) -> str:
     """Gives the request its id, once."""
     if not hasattr(connection.state, "request_id"):
         connection.state.request_id = parts.new_id()

@@ -8,13 +8,17 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.api.core.door import Door
 from gateway.api.core.readiness import Readiness
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.webrtc.parts import WebRtcParts
 from gateway.twiml.recordings import RecordingShelf
+
+if TYPE_CHECKING:
+    from gateway.api.calls.parts import CallControl
+    from gateway.api.twilio_calls import TwilioCalls
 
 CallView: TypeAlias = Mapping[str, Any]
 """A call as the API tells it; holds at least `call_id`."""
@@ -63,6 +67,10 @@ class ApiParts:
     """Who may see the calls; None: whoever reaches the port."""
     speech: SpeechParts | None = None
     """Of the speech APIs; None: this port has none."""
+    control: CallControl | None = None
+    """Of call control; None: this port has none."""
+    twilio: TwilioCalls | None = None
+    """Of Twilio's Calls resource; None: this port has none."""
     web: WebRtcParts | None = None
     """Of calls from web pages; None: there are none."""
     recordings: RecordingShelf | None = None

@@ -20,6 +20,7 @@ from gateway.calls.settings import SessionSettings
 from gateway.config.engine_sections import AsrSection, FleetSettings, TtsSection
 from gateway.control.event_settings import EventSettings
 from gateway.control.outbound_settings import OutboundSettings
+from gateway.control.settings import ControlSettings
 from gateway.dialplan.watch import DialplanSettings
 from gateway.license_settings import LicenseSettings
 from gateway.logs import LogSettings
@@ -98,6 +99,8 @@ class Config:
     """Which calls are taken and what happens in them."""
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     """Calls of ours and transfers: nothing is allowed until a rule says so."""
+    control: ControlSettings = field(default_factory=ControlSettings)
+    """Calls that are ordered and steered over the API."""
     events: EventSettings = field(default_factory=EventSettings)
     """What happens to calls, for subscribers and webhooks."""
     twiml: TwimlSettings = field(default_factory=TwimlSettings)

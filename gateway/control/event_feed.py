@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.calls.call_events import CallEvent, KeyPressed
+from gateway.calls.call_events import CallEvent, KeyPressed, event_name
+from gateway.calls.orders import OrderRefused
 from gateway.calls.record import CallRecord
 from gateway.calls.timings import BargeInTimings, TurnTimings
 from gateway.control.event_log import EventLog
 from gateway.observers import SilentObserver
 from media.legs.base import Direction, Parties
 
-_KINDS = {
-    "RouteTaken": "call.routed",
-    "StageBegan": "call.stage",
-    "KeyPressed": "call.key",
-    "HoldChanged": "call.hold",
-    "TransferChanged": "call.transfer",
-    "BridgeChanged": "call.bridge",
-    "Recorded": "call.recording",
-    "MachineJudged": "call.machine",
-}
-"""Where an event's name is not its class's."""
 _PRIVATE: Mapping[type[object], tuple[str, ...]] = {KeyPressed: ("digit",)}
 
 
@@ -62,6 +51,15 @@ class EventFeed(SilentObserver):
         told = {"trunk": trunk, "called": target, "caller": caller, "reason": reason}
         self._log.append("guard.denied", "", told)
 
+    def order_done(self, call_id: str, order_id: str, order: str) -> None:
+        """Somebody ordered something from outside, and it is done."""
+        self._log.append("call.order_done", call_id, {"order_id": order_id, "order": order})
+
+    def order_refused(self, call_id: str, order_id: str, order: str, refused: OrderRefused) -> None:
+        """... and it could not be done."""
+        told = {"order_id": order_id, "order": order, "why": refused.detail, "sip_code": refused.sip_code}
+        self._log.append("call.order_refused", call_id, told)
+
     def answered(self, call_id: str, codec: str, sample_rate: int) -> None:
         self._log.append("call.answered", call_id, {"codec": codec, "sample_rate": sample_rate})
 
@@ -82,7 +80,7 @@ class EventFeed(SilentObserver):
     def happened(self, call_id: str, event: CallEvent) -> None:
         data = {f.name: getattr(event, f.name) for f in dataclasses.fields(event) if f.name != "at"}
         private = {name: data.pop(name) for name in _PRIVATE.get(type(event), ())}
-        self._log.append(kind_of(event), call_id, data, private)
+        self._log.append(f"call.{event_name(event)}", call_id, data, private)
 
     def ended(self, record: CallRecord) -> None:
         told: dict[str, Any] = {
@@ -97,12 +95,6 @@ class EventFeed(SilentObserver):
             "turns": len(record.turns),
         }
         self._log.append("call.ended", record.call_id, told)
-
-
-def kind_of(event: CallEvent) -> str:
-    """`call.` and the event's name."""
-    name = type(event).__name__
-    return _KINDS.get(name) or "call." + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _ms(seconds: float) -> float | None:

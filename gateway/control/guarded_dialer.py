@@ -65,6 +65,20 @@ class GuardedDialer:
         on_ringing: Callable[[LegRinging], None] | None = None,
     ) -> PlacedLeg:
         """See `Dialer.dial`."""
+        call, leg = await self._begin(target, trunk, caller, on_ringing)
+        await self._answered(call, leg, min(max(ring_seconds, 1.0), LONGEST_RING))
+        return leg
+
+    async def place(self, target: str, *, trunk: str = "", caller: str = "") -> PlacedLeg:
+        """The same, but return while the call is set up; whoever wants the answer attaches himself.
+
+        Raises `DialDenied`, and `DialFailed` when it could not even be placed.
+        """
+        return (await self._begin(target, trunk, caller, None))[1]
+
+    async def _begin(
+        self, target: str, trunk: str, caller: str, on_ringing: Callable[[LegRinging], None] | None
+    ) -> tuple[_OutboundCall, PlacedLeg]:
         day = self._day()
         for rule in self._guard.trunks(trunk):
             self._guard.learn(rule, day, await self._totals.read(rule, day))
@@ -80,8 +94,7 @@ class GuardedDialer:
             self._guard.release(permit)
             raise
         call.follow(leg)
-        await self._answered(call, leg, min(max(ring_seconds, 1.0), LONGEST_RING))
-        return leg
+        return call, leg
 
     def may_send(self, target: str, *, trunk: str) -> None:
         """See `TransferGuard.may_send`."""

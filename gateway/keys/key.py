@@ -26,6 +26,10 @@ class Scope(StrEnum):
     """Text to speech."""
     CALLS = "calls"
     """The calls that run, and their records."""
+    CONTROL = "control"
+    """Place calls, steer those that run, end them, drain the node."""
+    WORDS = "words"
+    """What was said and which keys were pressed, in events and records of calls; recordings."""
     WEB_CALLS = "web_calls"
     """Call tokens, with which a page may call once."""
 

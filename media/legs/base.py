@@ -21,6 +21,8 @@ class EndReason(StrEnum):
     CALLER_HUNG_UP = "caller_hung_up"
     AGENT_HUNG_UP = "agent_hung_up"
     DIALPLAN_HUNG_UP = "dialplan_hung_up"
+    API_HUNG_UP = "api_hung_up"
+    """Somebody ended it over the API."""
     CANCELLED = "cancelled"
     """The caller gave up before the answer (SIP CANCEL)."""
     REJECTED = "rejected"

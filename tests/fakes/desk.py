@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from engines.base import Asr, Tts
@@ -14,6 +15,9 @@ from gateway.agents.sound import SoundAgent
 from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry, RegistrySettings
 from gateway.calls.settings import Engines, SessionSettings
+from gateway.control.dialer import TransferGuard
+from gateway.control.event_feed import EventFeed
+from gateway.control.event_log import EventLog, Interest
 from gateway.dialplan.forms import Action
 from gateway.dialplan.match import Match, Route
 from gateway.dialplan.patterns import compile_pattern
@@ -105,6 +109,7 @@ class FrontDesk:
     limits: RegistrySettings = field(default_factory=RegistrySettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     licence: Callable[[int], str] = lambda running: ""
+    transfers: TransferGuard | None = None
     reach: Reach = Reach()
     folder: Path = Path("recordings")
 
@@ -115,22 +120,25 @@ class FrontDesk:
         self.metrics = Metrics()
         self.registry = CallRegistry(self.limits)
         self.live = LiveCalls(asyncio.get_running_loop().time)
+        self.events = EventLog(1000, "e", lambda: datetime(2026, 1, 2, tzinfo=UTC))
         parts = CallParts(
             agent=lambda name: self.make_agent(),
             engines=Engines(self.asr, self.tts),
             session=self.session,
-            observers=(self.live, self.keeper),
+            observers=(self.live, EventFeed(self.events), self.keeper),
             metrics=self.metrics.calls,
             live=self.live,
             add=self.registry.add,
             folder=self.folder,
             reach=lambda: self.reach,
             own_ears=self.own_ears,
+            transfers=self.transfers,
         )
         retry_after, licence = self.limits.retry_after, self.licence
-        self.reception = Reception(
-            Desk(lambda: self.plan, self.registry, parts, retry_after, licence=licence)
+        self.desk = Desk(
+            lambda: self.plan, self.registry, parts, retry_after, licence=licence, feed=EventFeed(self.events)
         )
+        self.reception = Reception(self.desk)
 
     async def until_idle(self, seconds: float = 120.0) -> None:
         """Wait until every call is over and tidied."""
@@ -141,6 +149,10 @@ class FrontDesk:
             await asyncio.sleep(TICK)
         assert len(self.registry) == 0 and self.live.views() == [], "calls are left"
         await self.reception.aclose()
+
+    def story(self, call_id: str) -> list[str]:
+        """The kinds of events that were told of a call, in order."""
+        return [event.kind for event in self.events.read(0, Interest(call_id=call_id)).events]
 
     def counted(self, name: str) -> float:
         """A sample of the metrics by its full name; 0 when there is none."""

@@ -34,7 +34,8 @@ def test_a_call_is_followed_from_its_first_ring_to_its_end() -> None:
     assert live.views() == [
         {
             "call_id": "c1", "direction": "inbound", "caller": "100", "called": "200", "trunk": "carrier",
-            "route": "desk", "agent": "echo", "phase": "speaking", "codec": "PCMU", "turns": 1,
+            "route": "desk", "agent": "echo", "phase": "speaking",
+            "stage": "", "held_by_us": False, "held_by_them": False, "codec": "PCMU", "turns": 1,
             "seconds": 2.3,
         }
     ]  # fmt: skip

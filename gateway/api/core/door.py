@@ -29,6 +29,8 @@ class Caller:
     """"" where no key is needed."""
     name: str = ""
     at_once: int = 0
+    scopes: frozenset[Scope] = frozenset(Scope)
+    """What he may do beside what he was let in for."""
 
 
 NOBODY = Caller("")
@@ -69,13 +71,18 @@ class Door:
         return self._taken
 
     async def admit(
-        self, headers: Mapping[str, str], query: Mapping[str, str], scope: Scope | None
+        self,
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+        scope: Scope | None,
+        *,
+        while_draining: bool = False,
     ) -> Caller:
-        """Who asks; without a scope any key is good.
+        """Who asks; without a scope any key is good. `while_draining`: for what begins no work.
 
         Raises `KeyRefused`, `ScopeRefused`, `LimitReached` or `Draining`.
         """
-        if self.draining:
+        if self.draining and not while_draining:
             raise self._turned_away("draining", Draining("the node is shutting down", retry_after=5))
         if self._keyring is None:
             return NOBODY
@@ -88,7 +95,7 @@ class Door:
             if wait > 0:
                 told = f"this key may begin {key.per_minute} requests a minute"
                 raise self._turned_away("rate", LimitReached(told, retry_after=max(1, round(wait + 0.5))))
-        return Caller(key.key_id, key.name, key.at_once)
+        return Caller(key.key_id, key.name, key.at_once, key.scopes)
 
     @asynccontextmanager
     async def place(self, caller: Caller) -> AsyncIterator[None]:

@@ -58,7 +58,9 @@ def test_the_example_is_the_defaults() -> None:
     node = dataclasses.replace(config.node, record_dir=plain.node.record_dir)
     assert config.api.keys_file == EXAMPLE.parent / "keys.json"
     api = dataclasses.replace(config.api, keys_file=plain.api.keys_file)
-    assert dataclasses.replace(config, node=node, asr=plain.asr, tts=plain.tts, api=api) == plain
+    assert config.control.sounds == EXAMPLE.parent / "sounds"
+    found = dataclasses.replace(config, control=plain.control)
+    assert dataclasses.replace(found, node=node, asr=plain.asr, tts=plain.tts, api=api) == plain
 
 
 def test_the_examples_of_other_kinds_work_when_uncommented(tmp_path: Path) -> None:

@@ -4,57 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from gateway.control.guard import Guard, Spent
-from gateway.control.guarded_dialer import GuardedDialer
-from gateway.control.outbound_settings import OutboundRule, OutboundSettings
+from gateway.control.guard import Spent
 from gateway.errors import DialDenied, DialFailed
 from media.legs.base import EndReason, LegAnswered, LegClosed, LegError, LegEvent, LegRinging
 from media.legs.sip_settings import SipTransport, TrunkSettings
-from tests.fakes.callee import Callee, CalleeNetwork
+from tests.fakes.callee import Callee
+from tests.fakes.office import BERLIN, Bench
 from tests.virtual_time import run_virtual
-
-BERLIN = "+4930901820"
-TRUNK = TrunkSettings("carrier", registrar="sip:sip.carrier.example:5070", outbound=True)
-
-
-class MemoryTotals:
-    """Serves `Totals`."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], Spent] = {}
-
-    async def add(self, trunk: str, day: str, minutes: int, cost: int) -> None:
-        spent = self.kept.setdefault((trunk, day), Spent())
-        spent.minutes += minutes
-        spent.cost += cost
-
-    async def read(self, trunk: str, day: str) -> Spent:
-        return self.kept.get((trunk, day), Spent())
-
-
-class Bench:
-    def __init__(self, *callees: Callee, trunk: TrunkSettings = TRUNK, **rule: Any) -> None:
-        self.guard = Guard(OutboundSettings((OutboundRule("carrier", **({"allow": ("*",)} | rule)),)))
-        self.network = CalleeNetwork(*callees)
-        self.totals = MemoryTotals()
-        self.denials: list[tuple[str, str, str, str]] = []
-        self.dialer = GuardedDialer(
-            self.guard,
-            self.network,
-            {trunk.name: trunk},
-            self.totals,
-            self.wall,
-            lambda *told: self.denials.append(told),
-        )
-
-    def wall(self) -> datetime:
-        seconds = asyncio.get_running_loop().time()
-        return datetime(2026, 1, 2, 12, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
 class Ear:
