@@ -16,7 +16,7 @@ from gateway.agents.sound import SoundCall
 from gateway.agents.tools.box import Asked, ToolBox, ToolMisused
 from gateway.agents.tools.call_tools import LEAVES, CallTool
 from gateway.agents.tools.http_tools import HttpTools, ToolFailed
-from gateway.calls.orders import OrderRefused
+from gateway.calls.orders import CollectKeys, OrderRefused
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,8 @@ class RealtimeTools:
             return
         task = asyncio.get_running_loop().create_task(self._use(asked, call), name=f"tool {asked.name}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        call.busy(True)
+        task.add_done_callback(lambda task: self._done(task, call))
 
     def response_over(self, response_id: str) -> bool:
         """A response is done; whether it used tools, so that another one follows."""
@@ -87,6 +88,11 @@ class RealtimeTools:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _done(self, task: asyncio.Task[None], call: SoundCall) -> None:
+        self._tasks.discard(task)
+        if not self._tasks:
+            call.busy(False)
+
     async def _use(self, asked: ToolAsked, call: SoundCall) -> None:
         try:
             wanted = self._box.asked(asked.name, asked.arguments)
@@ -105,6 +111,8 @@ class RealtimeTools:
         if not isinstance(wanted.tool, CallTool):
             return await self._services.ask(wanted.tool, wanted.arguments, self._call_id)
         order = wanted.tool.order(wanted.arguments)
+        if isinstance(order, CollectKeys):
+            return "done: what the caller keys will be told as his message"
         before = self._interruptions
         await self._sentence_heard(call)
         if self._interruptions != before:

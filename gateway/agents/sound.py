@@ -65,6 +65,9 @@ class SoundCall(Protocol):
     def fault(self, kind: str, action: str) -> None:
         """The backend failed, and what was done about it; words as in `call_events.AgentFault`."""
 
+    def busy(self, on: bool) -> None:
+        """The backend works on something that takes its own time, and has its own limit: no dead air."""
+
     def count(self, what: str, number: int = 1) -> None:
         """Something did not go straight; kept in the call's record under this name."""
 

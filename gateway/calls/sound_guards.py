@@ -36,6 +36,7 @@ class SoundGuards:
         """When somebody was last heard."""
         self._waits_since: float | None = None
         self._held = False
+        self._busy = False
 
     def frame(self, at: float, *, nothing_came: bool, caller: bool, backend: bool) -> None:
         """20 ms passed; `caller`, `backend`: who makes a sound."""
@@ -48,6 +49,12 @@ class SoundGuards:
     def spoke(self, at: float) -> None:
         """The caller stopped speaking at this time and waits for an answer."""
         self._waits_since = at
+
+    def busy(self, on: bool, at: float) -> None:
+        """The backend works for the caller and cannot speak meanwhile, or is done; his wait counts anew."""
+        self._busy = on
+        if self._waits_since is not None:
+            self._waits_since = at
 
     def held(self, on: bool, at: float) -> None:
         """The far end put us on hold, or took us back; afterwards every clock starts anew."""
@@ -63,7 +70,7 @@ class SoundGuards:
         if not self._held:
             due[EndReason.MEDIA_LOST] = self._packet + chosen.media_lost
             due[EndReason.NO_INPUT] = self._sound + chosen.silence
-            if self._waits_since is not None and chosen.dead_air:
+            if self._waits_since is not None and chosen.dead_air and not self._busy:
                 due[EndReason.DEAD_AIR] = self._waits_since + chosen.dead_air
         return due
 

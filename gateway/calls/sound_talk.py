@@ -161,6 +161,10 @@ class SoundTalk:
         """See `SoundCall`."""
         self._call.happened(AgentFault(now(), self._agent.name, kind, action))
 
+    def busy(self, on: bool) -> None:
+        """See `SoundCall`."""
+        self.guards.busy(on, now())
+
     def count(self, what: str, number: int = 1) -> None:
         """See `SoundCall`."""
         if number:

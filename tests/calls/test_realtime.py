@@ -36,8 +36,11 @@ def call(endpoint: RealtimeEndpoint, chosen: RealtimeSettings = CHOSEN, **more: 
     dial = more.pop("dial", None) or AppDial(endpoint)
     answers = more.pop("services", {})
 
-    def service(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, text=answers[request.url.path])
+    async def service(request: httpx.Request) -> httpx.Response:
+        answer = answers[request.url.path]
+        if isinstance(answer, float):
+            await asyncio.sleep(answer)
+        return httpx.Response(200, text=str(answer))
 
     def make(dial: AppDial) -> RealtimeAgent:
         services = HttpTools(httpx.MockTransport(service))
@@ -187,6 +190,28 @@ def test_hanging_up_waits_until_the_goodbye_was_heard_and_an_interruption_preven
     assert obeyed == []
     (told,) = endpoint.events("conversation.item.create")
     assert told["item"]["output"].startswith("not done: the caller interrupted")
+
+
+def test_a_slow_tool_is_no_dead_air_and_its_end_starts_the_wait_anew() -> None:
+    tools = ToolSettings(
+        http=(HttpTool("slow", "Slow.", "https://shop.example.com/slow", "GET", seconds=30.0),)
+    )
+    endpoint = RealtimeEndpoint(
+        [Reply(sound=loud(0.0), tools=(("slow", "{}"),)), Reply("At last.", loud(1.0))]
+    )
+    chosen = replace(CHOSEN, tools=tools, dead_air_seconds=4.0)
+    outcome = call(endpoint, chosen, says=[(0.5, 1.0)], until=20.0, services={"/slow": 12.0})
+    assert outcome.end == CallOver(EndReason.CALLER_HUNG_UP)
+    assert outcome.audible[0][0] == pytest.approx(14.0, abs=0.3)
+
+
+def test_digits_are_collected_anyway() -> None:
+    tools = ToolSettings(digits=True)
+    asks = (("collect_digits", '{"most": 4}'),)
+    endpoint = RealtimeEndpoint([Reply("Your number?", tools=asks), Reply("Thank you.")])
+    call(endpoint, replace(GREETING, tools=tools), presses=[(3.0, "12#")], until=6.0, obeyed=[])
+    texts = [e["item"] for e in endpoint.events("conversation.item.create")]
+    assert texts[0]["output"].startswith("done") and texts[1]["content"][0]["text"] == "(pressed 1 2)"
 
 
 def test_keys_are_told_as_a_number() -> None:

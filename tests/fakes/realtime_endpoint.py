@@ -183,7 +183,7 @@ class RealtimeEndpoint:
         await asyncio.sleep(reply.delay)
         if reply.status == "completed":
             words = reply.text.split()
-            seconds = max(1, -(-len(reply.sound) // 8000))
+            seconds = -(-len(reply.sound) // 8000)
             for number in range(seconds):
                 said = words[len(words) * number // seconds : len(words) * (number + 1) // seconds]
                 delta = "".join(word + " " for word in said)
