@@ -17,7 +17,7 @@ import pytest
 
 from callers.sipp import CallPlan, Sipp
 from gateway.secret import Secret
-from gateway.twilio_ids import call_sid
+from gateway.twilio_ids import account_sid, call_sid
 from gateway.twilio_signature import signature
 from media.wav import read_wav
 from tests.live.gateway.listening import SPEECH, Listener, prompt, same_words, speech
@@ -38,7 +38,7 @@ class PipecatBot:
     def __init__(self, kind: str, rest: str = "", sounds: tuple[Path, ...] = ()) -> None:
         if not PYTHON.exists():
             pytest.fail(f"{PYTHON} is missing; cure: make setup-clients")
-        command = [str(PYTHON), str(BOT), kind, TOKEN, rest, *map(str, sounds)]
+        command = [str(PYTHON), str(BOT), kind, account_sid("offhook"), TOKEN, rest, *map(str, sounds)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -1,7 +1,7 @@
 """A Pipecat bot on its Twilio serializer, as its telephony guide has it, served by FastAPI and uvicorn.
 
-Told: a kind (echo, talker, closer), the account's token, the root of the REST API or "", and sounds to speak
-(WAV, 8 kHz). Prints the port it listens on, then, for each call that is over, what it saw, as JSON.
+Told: a kind (echo, talker, closer), AccountSid, the account's token, the root of the REST API or "", and sounds
+to speak (WAV, 8 kHz). Prints the port it listens on, then, for each call that is over, what it saw, as JSON.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPI
 logger.remove()
 RATE = 8000
 app = FastAPI()
-KIND, TOKEN, REST, *SOUNDS = sys.argv[1:]
+KIND, ACCOUNT, TOKEN, REST, *SOUNDS = sys.argv[1:]
 
 
 def spoken(path: str) -> bytes:
@@ -85,7 +85,7 @@ async def call(websocket: WebSocket) -> None:
     serializer = TwilioFrameSerializer(
         stream_sid=told["stream_id"],
         call_sid=told["call_id"],
-        account_sid="AC" + "0" * 32,
+        account_sid=ACCOUNT,
         auth_token=TOKEN,
         base_url=REST or None,
         params=TwilioFrameSerializer.InputParams(auto_hang_up=bool(REST)),
