@@ -44,6 +44,8 @@ _RETRY_PAUSE = 0.3
 """Seconds before the bot is dialled again."""
 _GOODBYE = 1.0
 """Seconds for the last messages."""
+_MOST_WARNINGS = 3
+"""Lines about malformed messages in the log of one call; all are counted."""
 _TAIL = 3
 """Frames without sound from the bot after which the resampler's last milliseconds are played."""
 
@@ -84,6 +86,7 @@ class MediaStreamAgent:
         self._decoder = WireDecoder(WireFormat.PCMU)
         self._call: SoundCall | None = None
         self._pieces = 0
+        self._warned = 0
         self._since_sound = 0
 
     @property
@@ -199,7 +202,9 @@ class MediaStreamAgent:
             except Malformed as malformed:
                 in_a_row += 1
                 call.count("stream_malformed")
-                log.warning("the bot sent something malformed", agent=self._name, why=str(malformed))
+                self._warned += 1
+                if self._warned <= _MOST_WARNINGS:
+                    log.warning("the bot sent something malformed", agent=self._name, why=str(malformed))
                 if in_a_row >= self._settings.most_malformed:
                     raise AgentError(
                         f"the bot sends nothing but {malformed} (31924)", retryable=False

@@ -59,6 +59,8 @@ _WAITING = 250
 _RETRY_PAUSE = 0.5
 _GOODBYE = 0.5
 _MOST_MALFORMED = 20
+_MOST_WARNINGS = 5
+"""Lines about what the endpoint sends in the log of one call."""
 _KEYS_PAUSE = 2.5
 """Seconds without a key that end a number."""
 _UPDATE = "offhook-session"
@@ -118,6 +120,7 @@ class RealtimeAgent:
         self._keys, self._keys_at = "", 0.0
         self._unanswered = False
         self._retried = False
+        self._warned = 0
 
     @property
     def name(self) -> str:
@@ -307,7 +310,7 @@ class RealtimeAgent:
             except Malformed as malformed:
                 in_a_row += 1
                 call.count("realtime_malformed")
-                log.warning("the endpoint sent something malformed", agent=self._name, why=str(malformed))
+                self._warn("the endpoint sent something malformed", why=str(malformed))
                 if in_a_row >= _MOST_MALFORMED:
                     raise AgentError(f"the endpoint sends nothing but {malformed}") from None
                 continue
@@ -386,7 +389,13 @@ class RealtimeAgent:
             told = f"the endpoint refuses the session: {event.code} {event.param}".rstrip()
             raise AgentError(told, retryable=False)
         if event.code not in _HARMLESS:
-            log.warning("the endpoint reports an error", agent=self._name, code=event.code, param=event.param)
+            self._warn("the endpoint reports an error", code=event.code, param=event.param)
+
+    def _warn(self, what: str, **told: str) -> None:
+        """The first few go to the log; all are counted."""
+        if self._warned < _MOST_WARNINGS:
+            self._warned += 1
+            log.warning(what, agent=self._name, **told)
 
     def _wanted(self, call: SoundCall) -> WireFormat:
         """The call's own G.711 needs no resampling; anything else goes as PCM."""

@@ -31,6 +31,7 @@ from gateway.calls.stage import CallOver, Done, Leave, StageEnd
 from media.clock import now
 from media.frame import FRAME_MS, AudioFrame, Voice
 from media.legs.base import (
+    Direction,
     DtmfReceived,
     EndReason,
     LegAnswered,
@@ -103,6 +104,7 @@ class SoundStage:
         parties = self._leg.parties
         info = CallInfo(self._call.call_id, parties.caller, parties.called, parties.trunk)
         try:
+            await self._ring()
             await self._agent.open(info)
             self._opened = True
             if (answered := self._call.answered) is not None:  # no `LegAnswered` will tell us any more
@@ -119,6 +121,12 @@ class SoundStage:
             self._finish(CallOver(EndReason.REJECTED))
         except Exception as error:
             self._break(error)
+
+    async def _ring(self) -> None:
+        """Let the caller hear that somebody is on it, unless he hears more already."""
+        leg = self._leg
+        if leg.direction is Direction.INBOUND and self._call.answered is None and not leg.sample_rate:
+            await leg.ring()
 
     def _begin(self, answered: LegAnswered) -> None:
         """Audio flows both ways, and there is somebody to hear it. Happens once."""

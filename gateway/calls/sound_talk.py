@@ -84,9 +84,10 @@ class SoundTalk:
     def close(self) -> None:
         """The conversation is over: fall silent, and write down what is left to be told."""
         self._over = True
-        if self._out.waiting:
-            self._turns.cut()
+        cut = self._out.waiting > 0
         self._out.clear()
+        if cut:
+            self._turns.cut(self._out.heard)
         self._turns.close(self._out.heard)
         self._call.replies, self._call.turns = self._out.replies, self._turns.turns
         self.count("sound_refused", self._out.refused)
@@ -135,7 +136,7 @@ class SoundTalk:
         names = self._out.clear()
         self._full = False
         if cut:
-            self._turns.cut()
+            self._turns.cut(self._out.heard)
             if self._segmenter.speaking:
                 timings = self._call.ledger.barged_in(now())
                 self._call.observers.tell(lambda o: o.barged_in(self._call.call_id, timings))

@@ -18,6 +18,8 @@ from gateway.calls.timings import ListeningStamps, ReplyStamps, TurnTimings
 from media.frame import Pcm
 from media.segmenter import SpeechEnded
 
+_KEPT = 8
+"""Stretches of sound of which the loudness is kept, until it is clear how far they were heard."""
 MOST_TEXT = 20_000
 """Characters kept of one side's words in one turn."""
 
@@ -34,6 +36,8 @@ class _Turn:
     spoken: dict[str, str] = field(default_factory=dict)
     """Words of the reply, by the tag of their sound."""
     cut: bool = False
+    heard: str = ""
+    """What was heard of a reply that was cut."""
 
 
 class SoundTurns:
@@ -100,17 +104,19 @@ class SoundTurns:
         """More of this tag's sound was queued."""
         if tag:
             self._loudness.setdefault(tag, Loudness(self._rate)).add(pcm)
+            if len(self._loudness) > _KEPT:
+                self._loudness.pop(next(iter(self._loudness)))
 
     def spoke(self, tag: str, text: str) -> None:
         """Words of the backend; they belong to the turn in which their sound began."""
         turn = next((turn for turn in reversed(self._turns) if tag in turn.spoken), self._turns[-1])
         turn.spoken[tag] = (turn.spoken.get(tag, "") + text)[:MOST_TEXT]
 
-    def cut(self) -> None:
+    def cut(self, heard: Callable[[str], Heard]) -> None:
         """The backend was silenced before it was heard out."""
         for turn in reversed(self._turns):
             if turn.answered:
-                turn.cut = True
+                turn.cut, turn.heard = True, self._heard_of(turn, heard)
                 break
 
     def close(self, heard: Callable[[str], Heard]) -> None:
@@ -120,9 +126,12 @@ class SoundTurns:
                 record = self._record(turn)
                 texts = [text.strip() for text in turn.spoken.values()]
                 record.reply = " ".join(text for text in texts if text)
-                reached = [self._heard(text, tag, heard(tag)) for tag, text in turn.spoken.items()]
-                record.heard = " ".join(text for text in reached if text)
+                record.heard = turn.heard if turn.cut else self._heard_of(turn, heard)
                 record.interrupted = turn.cut
+
+    def _heard_of(self, turn: _Turn, heard: Callable[[str], Heard]) -> str:
+        reached = [self._heard(text, tag, heard(tag)) for tag, text in turn.spoken.items()]
+        return " ".join(text for text in reached if text)
 
     def _heard(self, text: str, tag: str, sound: Heard) -> str:
         """The words that were heard; what the backend gave of the sound holds the text to its end."""

@@ -1,7 +1,7 @@
 """A Pipecat bot on its Twilio serializer, as its telephony guide has it, served by FastAPI and uvicorn.
 
-Told: a kind (echo, talker, closer), AccountSid, the account's token, the root of the REST API or "", and sounds
-to speak (WAV, 8 kHz). Prints the port it listens on, then, for each call that is over, what it saw, as JSON.
+Told: a kind (echo, talker, closer), AccountSid, the account's token, the root of the REST API or "", and
+sounds to speak (WAV, 8 kHz). Prints the port it listens on, then what it saw of each call, as JSON.
 """
 
 from __future__ import annotations
