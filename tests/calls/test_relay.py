@@ -107,6 +107,20 @@ def test_the_app_is_asked_once_the_turn_is_over_and_never_ahead_of_it() -> None:
     assert relayed.told[1]["voicePrompt"] == "I want to book a table."
 
 
+def test_a_turn_that_is_taken_up_again_is_told_as_it_grows() -> None:
+    def slow(wire: ScriptedWire, message: Message) -> None:
+        if message["type"] == "prompt" and "room" in message["voicePrompt"]:
+            wire.say(text("Very well."))
+
+    says = [(0.5, 1.5, "I want a table."), (2.15, 3.0, "In the back room.")]
+    relayed = Relayed(slow, says, until=6.0)
+    assert relayed.kinds() == ["setup", "prompt", "interrupt", "prompt"]
+    first, second = [message["voicePrompt"] for message in relayed.told if message["type"] == "prompt"]
+    assert (first, second) == ("I want a table.", "In the back room.")
+    assert relayed.told[2]["utteranceUntilInterrupt"] == ""
+    assert relayed.call.turns == [("I want a table. In the back room.", "Very well.")]
+
+
 def test_the_app_may_speak_whenever_it_likes() -> None:
     def speaks_first(wire: ScriptedWire, message: Message) -> None:
         if message["type"] == "setup":

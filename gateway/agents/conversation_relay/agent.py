@@ -144,6 +144,8 @@ class RelayAgent:
         self._stop_waiting()
         self._conclude(RelayOutcome(self._session, SessionStatus.COMPLETED, self._seconds))
         await self._link.aclose(self._task)
+        if self._link.dropped:
+            log.warning("app was away too long to be told all", agent=self._name, dropped=self._link.dropped)
 
     # -------------------------------------------------------------------------------- as a companion
 
