@@ -129,7 +129,10 @@ class GoTo:
 
 @dataclass(frozen=True, slots=True)
 class RunTwiml:
-    """Leave what the call is doing and let an app that speaks TwiML have it."""
+    """Leave what the call is doing and let an app that speaks TwiML have it.
+
+    Whoever orders it answers for the addresses: they are asked wherever they are.
+    """
 
     url: str = ""
     """Of the app; "" with a `document`."""

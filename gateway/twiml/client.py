@@ -76,6 +76,10 @@ class Visit:
     """Origins (`origin`) that the operator named."""
     cookies: Cookies = field(default_factory=Cookies)
 
+    def trust(self, urls: Iterable[str]) -> None:
+        """Servers that somebody with a say in it named."""
+        self.trusted |= frozenset(filter(None, map(origin, urls)))
+
 
 def origin(url: str) -> str:
     """Scheme, host and port of an address, with the port always written; "" for none."""
@@ -89,7 +93,9 @@ def origin(url: str) -> str:
 
 def trusting(urls: Iterable[str]) -> Visit:
     """A visit to servers that the operator named."""
-    return Visit(frozenset(filter(None, map(origin, urls))))
+    visit = Visit()
+    visit.trust(urls)
+    return visit
 
 
 class _Late(AppFailed):

@@ -108,7 +108,12 @@ class TwimlNode:
         connecting = Connecting(call, crew, asking, self.wires, sounds)
         host = CallHost(line, crew, HostParts(sounds, self.shelf, self.tapes, dialer, connecting))
         run = TwimlRun(host, asking, app)
-        crew.steered(lambda order: run.redirect(_app(order, {})))
+
+        def steer(order: RunTwiml) -> None:
+            visit.trust([order.url, order.fallback_url])
+            run.redirect(_app(order, {}))
+
+        crew.steered(steer)
         try:
             ended = await run.run()
         finally:

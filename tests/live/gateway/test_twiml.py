@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from gateway import twilio_ids
 from media.frame import Pcm
 from tests.live.gateway.listening import Listener, prompt, same_words, words
-from tests.live.gateway.node import Node
+from tests.live.gateway.node import Node, eventually
 from tests.live.gateway.twilio_app import TOKEN, TwilioApp
 from tests.live.sip.phone import Phone, heard, loudness, parse, pitch, tone
 
@@ -143,9 +143,18 @@ def hung_up_on(phone: Phone, seconds: float = 15.0) -> Pcm:
 def last(node: Node, app: TwilioApp, path: str, count: int = 1) -> tuple[dict[str, str], dict[str, Any]]:
     """The last form that came to a path, and the record of the call that it belongs to."""
     form = dict(app.forms(path, count)[-1])
-    records = node.records("1001")
-    record = next(one for one in records if twilio_ids.call_sid(one["call_id"]) == form["CallSid"])
-    return form, record
+    return form, recorded(node, lambda one: twilio_ids.call_sid(one["call_id"]) == form["CallSid"])
+
+
+def recorded(node: Node, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The record of a call that is over."""
+
+    def look() -> dict[str, Any]:
+        found = [record for record in node.records("1001") if wanted(record)]
+        assert found, "no such record"
+        return found[-1]
+
+    return eventually(look)
 
 
 def test_keys_reach_the_app_and_its_answer_the_caller(node: Node, app: TwilioApp, listener: Listener) -> None:
@@ -272,7 +281,7 @@ def test_an_app_listens_while_the_document_goes_on(node: Node, app: TwilioApp, l
     (socket,) = app.sockets("/ear")
     seen = list(socket["seen"])
     assert seen[:2] == ["connected", "start"] and seen[-1] == "stop" and seen.count("media") > 150
-    record = node.records("1001")[-1]
+    record = recorded(node, lambda one: one["parties"]["called"] == "listen")
     assert "listened" in words(listener.heard_by_caller(node.recording(record)))
 
 
@@ -314,7 +323,7 @@ def test_an_app_that_fails_is_never_dead_air(
 ) -> None:
     with ExitStack() as stack:
         hung_up_on(called(node, name, stack))
-    record = node.records("1001")[-1]
+    record = recorded(node, lambda one: one["parties"]["called"] == name)
     assert same_words(said, listener.heard_by_caller(node.recording(record))) >= 0.7
     if name == "rescued":
         blamed = app.forms("/fallback")[-1]
