@@ -1,9 +1,9 @@
 """How many browsers one core carries, what each costs, and how late they hear each other.
 
 Callers of `callers.rtc_load` speak without pause to an echo in a process of its own, which may use one core;
-some of them, the probes, send pulses of a tone instead. From a pulse's first sample at the mouth to its echo at
-the ear is mouth to ear: two ways through the wire, and what the process adds between. A player at the ear would
-add its own buffer. Beside our leg, in the same run, the library's own echo of a relayed track.
+some of them, the probes, send pulses of a tone instead. From a pulse's first sample at the mouth to its echo
+at the ear is mouth to ear: two ways through the wire, and what the process adds between. A player at the ear
+would add its own buffer. Beside our leg, in the same run, the library's own echo of a relayed track.
 """
 
 from __future__ import annotations

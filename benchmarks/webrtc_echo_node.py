@@ -101,15 +101,22 @@ async def run(options: argparse.Namespace) -> None:
 
 
 def _tell(message: object) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+    _answers.write(json.dumps(message) + "\n")
+    _answers.flush()
+
+
+_answers = sys.stdout
 
 
 def main() -> None:
+    global _answers
     parser = argparse.ArgumentParser(prog="python -m benchmarks.webrtc_echo_node", description=__doc__)
     parser.add_argument("--arm", choices=["ours", "library"], default="ours")
     parser.add_argument("--vad", choices=[str(mode) for mode in VadMode], default="both")
     parser.add_argument("--calls", type=int, default=200)
+    # Our answers alone on standard output; what others write there goes to standard error.
+    _answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     asyncio.run(run(parser.parse_args()))
 

@@ -20,6 +20,8 @@ _LOOK_EACH = 8
 """Packets between two looks at them."""
 _QUANTILE = 0.97
 """The share of packets that shall be in time."""
+_LOSSY = 0.02
+"""Share of lost packets from which the next packet is waited for: it holds what the lost one said."""
 _GUARD = 0.005
 """Seconds beyond: our own clock's unrest."""
 _MOST_PACKETS = 64
@@ -88,6 +90,7 @@ class ReceiveBuffer:
         self._due_time = 0
         self._owed = self._filled = 0
         self._transits: deque[float] = deque(maxlen=_WINDOW)
+        self._numbers: deque[int] = deque(maxlen=_WINDOW)
         self._until_look = 1
         self._wanted = 0.0
         self._median = 0.0
@@ -132,7 +135,7 @@ class ReceiveBuffer:
             self._begin()
             number, time = self._number(sequence), self._stamp(timestamp)
             transit = arrived - time / self._clock
-        self._note(transit)
+        self._note(number, transit)
         if number in self._packets:
             self.counts.duplicate += 1
         elif self._next is not None and number < self._next:
@@ -152,13 +155,11 @@ class ReceiveBuffer:
             hole = self._hole(head)
             if hole is None or hole > _LONGEST_HOLE * self._clock or (hole > 0 and number == self._next):
                 # A beginning, or a pause of the sender's: the place to have just the delay that is needed.
-                return self._play(number, now) if now >= due - 1e-6 else self._quiet()
+                return self._play(number, now) if now >= due - 1e-6 else self._quiet(now)
             missing = -(-hole // self._unit) - self._owed
             if missing > 0:
-                if now < self._now_due() + self._wanted - self._unit / self._clock / 2:
-                    return (
-                        Quiet()
-                    )  # it may still come: packets need longer of late, so play later from here on
+                if self._too_early(now):
+                    return Quiet()
                 self._owed += 1
                 self._filled += 1
                 self.counts.lost += 1
@@ -168,16 +169,17 @@ class ReceiveBuffer:
                 self._drop(number)
                 continue
             return self._play(number, now)
-        return self._quiet()
+        return self._quiet(now)
 
-    def _quiet(self) -> Pulled:
-        if self._next is not None:
+    def _quiet(self, now: float) -> Pulled:
+        if self._next is not None and not self._too_early(now):
             self._owed += 1
         return Quiet()
 
-    def _now_due(self) -> float:
-        """The moment, on the sender's clock, of what comes next after what was made up."""
-        return (self._due_time + self._owed * self._unit) / self._clock
+    def _too_early(self, now: float) -> bool:
+        """Whether what comes next may still come: packets need longer of late, so play later from here on."""
+        next_due = (self._due_time + self._owed * self._unit) / self._clock + self._wanted
+        return now < next_due - self._unit / self._clock / 2
 
     def _hole(self, head: _Waiting) -> int | None:
         """Ticks between what was played last and this packet; None before the beginning."""
@@ -204,10 +206,11 @@ class ReceiveBuffer:
         self._next, self._owed, self._filled = number, 0, 0
         self._due_time = self._packets[number].time
 
-    def _note(self, transit: float) -> None:
+    def _note(self, number: int, transit: float) -> None:
         if self._transits:
             self._jitter += (abs(transit - self._transits[-1]) - self._jitter) / 16
         self._transits.append(transit)
+        self._numbers.append(number)
         self._until_look -= 1
         if self._until_look > 0:
             return
@@ -216,4 +219,10 @@ class ReceiveBuffer:
         last = len(ordered) - 1
         self._median = ordered[last // 2]
         needed = ordered[int(last * _QUANTILE)] + _GUARD
+        if self._lossy():
+            needed = max(needed, self._median + self._unit / self._clock + _GUARD)
         self._wanted = min(max(needed, self._median + self._least / 2), self._median + self._most)
+
+    def _lossy(self) -> bool:
+        sent = max(self._numbers) - min(self._numbers) + 1
+        return sent - len(set(self._numbers)) > _LOSSY * sent

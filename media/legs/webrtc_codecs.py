@@ -23,6 +23,9 @@ class Encoder(Protocol):
     def encode(self, pcm: Pcm) -> bytes:
         """The frame's packet."""
 
+    def pause(self, on: bool) -> None:
+        """Whether nothing is being said from here on."""
+
     def expect_loss(self, percent: int) -> None:
         """How many packets of a hundred the far end loses."""
 
@@ -79,6 +82,9 @@ class _Compander:
 
     def encode(self, pcm: Pcm) -> bytes:
         return self._compand(pcm)
+
+    def pause(self, on: bool) -> None:
+        """G.711 knows no pause."""
 
     def expect_loss(self, percent: int) -> None:
         """G.711 has no redundancy to add."""

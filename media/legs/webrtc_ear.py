@@ -19,6 +19,8 @@ _HASTEN_AFTER = 50
 """Frames after which so much delay is taken out of speech too."""
 _QUIET_LEVEL = 100.0
 """RMS of a frame in which nobody would hear a joint."""
+_LATE_FRAMES = 5
+"""Frames for which nothing may come before it counts as a pause."""
 _PAUSE_OCTETS = 2
 """An Opus packet this short says that the sender pauses (DTX)."""
 
@@ -53,6 +55,8 @@ class Ear:
         self._over = 0
         self._arrived = 0.0
         self._lost = self._dtx = False
+        self._nothing = 0
+        self._pausing = True
 
     def pull(self, now: float) -> Heard:
         """The frame to be heard at `now`, in seconds."""
@@ -85,7 +89,11 @@ class Ear:
                 self.restored += 1
                 return self._decoder.restore(following, self._size)
             case _:
-                self._dtx = True
+                self._nothing += 1
+                # What is missing was lost or is late, unless the sender said that it pauses.
+                self._lost = not self._pausing and self._nothing <= _LATE_FRAMES
+                self._dtx = not self._lost
+                self.concealed += self._lost
                 return self._decoder.conceal(self._size)
 
     def _decoded(self, payload: bytes, arrived: float) -> Pcm:
@@ -97,7 +105,9 @@ class Ear:
             pcm = self._decoder.conceal(self._size)
         self.buffer.played(len(pcm) * self._ticks)
         self._arrived = arrived
-        self._dtx = self._dtx or (self._codec.pauses and len(payload) <= _PAUSE_OCTETS)
+        self._nothing = 0
+        self._pausing = self._codec.pauses and len(payload) <= _PAUSE_OCTETS
+        self._dtx = self._dtx or self._pausing
         return pcm
 
     def _too_late(self, frame: Pcm) -> bool:

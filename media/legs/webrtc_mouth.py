@@ -58,10 +58,15 @@ class Mouth:
         pcm = self._playout.pull(at)
         if pcm is None:
             return self._pause(at)
-        first, self._pausing, self._silent = self._pausing or not self.packets, False, 0
+        first = self._pausing or not self.packets
+        if self._silent:
+            self._encoder.pause(False)
+        self._pausing, self._silent = False, 0
         return self._packed(self._encoder.encode(pcm), at, marker=first)
 
     def _pause(self, at: float) -> bytes | None:
+        if not self._silent:
+            self._encoder.pause(True)
         self._silent += 1
         if not self._codec.pauses:
             return self._packed(self._encoder.encode(self._silence), at, marker=False)

@@ -67,7 +67,7 @@ def _typed(lib: ctypes.CDLL) -> ctypes.CDLL:
 
 
 class OpusEncoder:
-    """Mono speech to packets, with redundancy for a lost packet in the next one, and silence left out."""
+    """Mono sound to packets, with redundancy for a lost packet in the next one."""
 
     def __init__(self, sample_rate: int, bitrate: int, complexity: int) -> None:
         """`sample_rate`: 8000, 16000 or 48000; `bitrate` in bits per second. Raises `OpusMissing`."""
@@ -82,7 +82,6 @@ class OpusEncoder:
             (_SET_COMPLEXITY, complexity),
             (_SET_SIGNAL, _SIGNAL_VOICE),
             (_SET_INBAND_FEC, 1),
-            (_SET_DTX, 1),
         ):
             self._set(setting, value)
         self.expect_loss(5)
@@ -92,7 +91,7 @@ class OpusEncoder:
             self._lib.opus_encoder_destroy(encoder)
 
     def encode(self, pcm: Pcm) -> bytes:
-        """One frame's packet; two octets or fewer mean silence that need not be sent (DTX)."""
+        """One frame's packet; in a pause, one of two octets or fewer need not be sent."""
         samples = np.ascontiguousarray(pcm)
         size = self._lib.opus_encode(
             self._encoder, samples.ctypes.data, len(samples), self._packet, _LARGEST_PACKET
@@ -100,6 +99,10 @@ class OpusEncoder:
         if size < 0:
             raise ValueError(f"pcm: {len(pcm)} samples are no Opus frame")
         return self._packet.raw[:size]
+
+    def pause(self, on: bool) -> None:
+        """Let silence be left out (DTX), or not: Opus itself would take a steady tone for silence."""
+        self._set(_SET_DTX, int(on))
 
     def expect_loss(self, percent: int) -> None:
         """How much redundancy to put in: packets that the far end loses, 0 to 100 in a hundred."""

@@ -103,7 +103,7 @@ class Reports:
                 highest_sequence=self._highest & 0xFFFFFFFF,
                 jitter=int(buffer.jitter_ms * clock / 1000) & 0xFFFFFFFF,
                 lsr=lsr,
-                dlsr=min(int((now - since) * 65536), 0xFFFFFFFF),
+                dlsr=min(max(0, int((now - since) * 65536)), 0xFFFFFFFF),
             )
         ]
 

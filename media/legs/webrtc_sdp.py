@@ -144,7 +144,8 @@ def _codec(media: object, codecs: Sequence[str]) -> tuple[Codec, int]:
     offered: dict[str, int] = {}
     for codec in media.rtp.codecs:  # type: ignore[attr-defined]
         known = CODECS.get(_named(codec))
-        if known is not None and codec.clockRate == known.clock:
+        listed = codec.payloadType in media.fmt  # type: ignore[attr-defined]
+        if listed and known is not None and codec.clockRate == known.clock:
             offered.setdefault(known.name, codec.payloadType)
     for name, static in (("PCMU", 0), ("PCMA", 8)):
         if static in media.fmt:  # type: ignore[attr-defined]

@@ -39,7 +39,11 @@ class Listener:
         """The words on the right channel: ours."""
         sound, rate = read_wav(recording)
         assert sound.shape[1] == 2 and rate == _RATE
-        return asyncio.run(self._words(sound[:, 1]))
+        return self.heard_in(sound[:, 1])
+
+    def heard_in(self, pcm: Pcm) -> str:
+        """The words in samples at 8 kHz."""
+        return asyncio.run(self._words(pcm))
 
     async def _words(self, pcm: Pcm) -> str:
         stream = self._asr.stream(AsrOptions(sample_rate=_RATE, interim=False))
