@@ -65,7 +65,7 @@ class _Tape(MediaStreamTrack):  # type: ignore[misc]
         self._count = 0
         self._began = 0.0
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> av.Packet[Any]:
         """See `MediaStreamTrack.recv`."""
         if not self._count:
             self._began = time.monotonic()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from media.frame import Pcm
@@ -26,10 +28,11 @@ SPEECH = Path(__file__).resolve().parents[2] / "data" / "speech"
 
 def tone(rate: int, seconds: float, hertz: float = 440.0) -> Pcm:
     phase = np.arange(round(rate * seconds)) * (2 * np.pi * hertz / rate)
-    return (8_000 * np.sin(phase)).astype(np.int16)
+    sound: Pcm = (8_000 * np.sin(phase)).astype(np.int16)
+    return sound
 
 
-def level(pcm: Pcm) -> float:
+def level(pcm: npt.NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(np.square(pcm, dtype=np.float64)))) if len(pcm) else 0.0
 
 
