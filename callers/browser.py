@@ -137,8 +137,12 @@ class Browser:
         if answer.status_code != 201:
             raise WhipRefused(answer)
         self.location, self.etag = answer.headers["location"], answer.headers.get("etag", "")
-        await self.peer.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
+        await self.answered(answer.text)
         return answer
+
+    async def answered(self, sdp: str) -> None:
+        """Take the server's answer."""
+        await self.peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
 
     async def connected(self, seconds: float = 10.0) -> None:
         """Wait until sound flows. Raises `TimeoutError`."""

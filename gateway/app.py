@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import time
@@ -33,7 +34,7 @@ from gateway.api.core.voice_bench import VoiceBench
 from gateway.api.parts import ApiParts, RecordFiles
 from gateway.api.server import ApiServer
 from gateway.api.settings import is_loopback
-from gateway.api.webrtc.channel import PageChannels
+from gateway.api.webrtc.channels import PageChannels
 from gateway.api.webrtc.parts import WebRtcParts
 from gateway.api.webrtc.tokens import CallTokens
 from gateway.audio.files import AudioFiles
@@ -46,6 +47,7 @@ from gateway.batch.queue import JobQueue, MemoryQueue
 from gateway.batch.recordings import BatchEars, Recordings
 from gateway.batch.store_queue import StoreQueue
 from gateway.calls.observer import SessionObserver
+from gateway.calls.orders import CallHandle, Order, OrderRefused
 from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
 from gateway.certificates import CertificateDistrusted, CertificateUnfit, certificate_end
@@ -101,6 +103,7 @@ class Offhook:
     def __init__(self, config: Config, observers: Sequence[SessionObserver] = ()) -> None:
         self.config = config
         self._observers = tuple(observers)
+        self._trying: set[asyncio.Task[None]] = set()
         self._closing = AsyncExitStack()
 
     async def start(self) -> None:
@@ -381,6 +384,13 @@ class Offhook:
         self.metrics.watch_gauges("webrtc", "Calls from web pages", self.web.stats)
         self.metrics.watch_counters("webrtc_refusals", "Offers turned away", self._web_refusals)
 
+    def _obey(self, call_id: str, order: Order) -> None:
+        call = self.calls.get(call_id)
+        if call is not None:
+            task = asyncio.get_running_loop().create_task(_tried(call, order))
+            self._trying.add(task)
+            task.add_done_callback(self._trying.discard)
+
     def _web_refusals(self) -> dict[str, int]:
         return dict(self.web.refusals) if self.web is not None else {}
 
@@ -394,6 +404,7 @@ class Offhook:
             tokens=CallTokens(section.token_secret.reveal(), wall),
             channels=self.pages,
             door=self.speech.door,
+            obey=self._obey,
             rates=MemoryLimits(asyncio.get_running_loop().time),
             wall=wall,
         )
@@ -501,6 +512,12 @@ class Offhook:
             raise PartFailed("the node is draining")
         if len(self.calls) >= self.config.limits.max_calls:
             raise PartFailed(f"all {self.config.limits.max_calls} places are taken")
+
+
+async def _tried(call: CallHandle, order: Order) -> None:
+    """Ask a call for something; that it refuses is told to nobody."""
+    with contextlib.suppress(OrderRefused):
+        await call.obey(order)
 
 
 def _wall() -> datetime:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from fastapi import Request
 
 from gateway.api.core.credentials import presented
 from gateway.api.webrtc import origins
+from gateway.api.webrtc.channels import CallChannel
 from gateway.api.webrtc.errors import CallRefused, NoCommonCodec
 from gateway.api.webrtc.parts import WebRtcParts
 from gateway.api.webrtc.tokens import PREFIX, CallToken
@@ -56,23 +58,31 @@ async def admitted(
 
 
 async def began(
-    parts: WebRtcParts, sdp: str, parties: Parties, token: CallToken | None
+    parts: WebRtcParts,
+    sdp: str,
+    parties: Parties,
+    token: CallToken | None,
+    channel: Callable[[WebRtcLeg], CallChannel],
 ) -> tuple[WebRtcLeg, str]:
-    """The call and its SDP answer, once somebody has taken it; a token is used up by nothing less.
+    """The call, told of over `channel`, and its SDP answer, once somebody has taken it.
+
+    A token is used up by nothing less.
 
     Raises `RequestUnfit`, `NoCommonCodec`, `AdmissionRefused` or `CallRefused`.
     """
     if token is not None:
         parts.tokens.use(token)
     try:
-        return await _began(parts, sdp, parties)
+        return await _began(parts, sdp, parties, channel)
     except BaseException:
         if token is not None:
             parts.tokens.give_back(token)
         raise
 
 
-async def _began(parts: WebRtcParts, sdp: str, parties: Parties) -> tuple[WebRtcLeg, str]:
+async def _began(
+    parts: WebRtcParts, sdp: str, parties: Parties, channel: Callable[[WebRtcLeg], CallChannel]
+) -> tuple[WebRtcLeg, str]:
     try:
         leg = await parts.calls.offer(sdp, parties)
     except SdpBroken as error:
@@ -83,7 +93,7 @@ async def _began(parts: WebRtcParts, sdp: str, parties: Parties) -> tuple[WebRtc
         raise TooManyCalls(error.detail, retry_after=error.retry_after) from None
     except LegError as error:
         raise AdmissionRefused(error.detail, retry_after=1) from None
-    parts.channels.add(leg)
+    parts.channels.add(leg, channel(leg))
     try:
         async with asyncio.timeout(_DECIDE_SECONDS):
             decided = await asyncio.shield(leg.decided)

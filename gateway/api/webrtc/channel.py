@@ -11,18 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-
 from gateway.calls.call_events import CallEvent, HoldChanged, KeyPressed, TransferChanged
-from gateway.calls.record import CallRecord
 from gateway.calls.timings import BargeInTimings, TurnTimings
 from gateway.calls.turn_events import Phase
-from gateway.observers import SilentObserver
 from media.dtmf import is_digit
 from media.legs.base import EndReason
 from media.legs.webrtc import CHANNEL, WebRtcLeg
-
-log = structlog.get_logger(__name__)
 
 VERSION = 1
 _MOST_EARLY = 100
@@ -32,20 +26,15 @@ _MOST_DIGITS = 32
 
 
 class PageChannel:
-    """One call's channel: `TextListener` of its leg."""
+    """One call's channel: a `CallChannel`."""
 
-    def __init__(self, leg: WebRtcLeg) -> None:
+    def __init__(self, leg: WebRtcLeg, now: Callable[[], float]) -> None:
+        """`now`: the running loop's time."""
         self._leg = leg
+        self._now = now
+        self._began = now()
         self._open = False
         self._early: deque[str] = deque(maxlen=_MOST_EARLY)
-
-    def tell(self, type_: str, **fields: object) -> None:
-        """Tell the page something."""
-        text = json.dumps({"type": type_, **fields}, separators=(",", ":"))
-        if self._open:
-            self._leg.send_text(CHANNEL, text)
-        else:
-            self._early.append(text)
 
     def opened(self, label: str) -> None:
         """See `TextListener.opened`."""
@@ -53,7 +42,7 @@ class PageChannel:
             return
         self._open = True
         leg = self._leg
-        self.tell("hello", version=VERSION, call_id=leg.leg_id, codec=leg.offer.codec.name)
+        self._tell("hello", version=VERSION, call_id=leg.leg_id, codec=leg.offer.codec.name)
         while self._early:
             leg.send_text(CHANNEL, self._early.popleft())
 
@@ -66,9 +55,45 @@ class PageChannel:
         except (ValueError, RecursionError):
             return
         if isinstance(message, dict):
-            self._obey(message)
+            self._do(message)
 
-    def _obey(self, message: dict[str, Any]) -> None:
+    def answered(self, codec: str) -> None:
+        """Audio flows both ways, and somebody is there."""
+        self._tell("answered", codec=codec)
+
+    def phase(self, phase: Phase, at_ms: int) -> None:
+        """Somebody else has the floor."""
+        self._tell("phase", phase=str(phase))
+
+    def words(self, text: str, *, is_final: bool) -> None:
+        """The caller's words so far, or his whole turn."""
+        self._tell("transcript", who="caller", text=text, final=is_final)
+
+    def saying(self, reply: int, sentence: str) -> None:
+        """A sentence of a reply is queued."""
+        self._tell("transcript", who="agent", text=sentence, final=True, reply=reply)
+
+    def barged_in(self, timings: BargeInTimings) -> None:
+        """The caller silenced a reply."""
+        self._tell("barge_in", stop_ms=round(timings.stop * 1000))
+
+    def timed(self, timings: TurnTimings) -> None:
+        """A turn's ledger is complete."""
+        if shares := timings.shares():
+            hops = {str(hop): round(seconds * 1000) for hop, seconds in shares.items()}
+            self._tell("latency", turn=timings.turn, total_ms=round(timings.total * 1000), hops=hops)
+
+    def happened(self, event: CallEvent) -> None:
+        """Something beside the conversation."""
+        match event:
+            case KeyPressed(digit=digit):
+                self._tell("digits", who="caller", digits=digit)
+            case HoldChanged(on=on, by_us=by_us):
+                self._tell("hold", on=on, by_us=by_us)
+            case TransferChanged(kind=kind, state=state):
+                self._tell("transfer", kind=kind, state=state)
+
+    def _do(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "digits":
                 digits = message.get("digits")
@@ -79,60 +104,13 @@ class PageChannel:
             case "hangup":
                 self._leg.hang_up_by_page(EndReason.CALLER_HUNG_UP)
             case "ping":
-                self.tell("pong", id=message.get("id") if isinstance(message.get("id"), int | str) else None)
+                named = message.get("id")
+                self._tell("pong", id=named if isinstance(named, int | str) else None)
 
-
-class PageChannels(SilentObserver):
-    """Follows every call, and tells the pages of those that have one."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        """`now`: the running loop's time."""
-        self._now = now
-        self._channels: dict[str, tuple[PageChannel, float]] = {}
-
-    def add(self, leg: WebRtcLeg) -> None:
-        """A page calls."""
-        channel = PageChannel(leg)
-        leg.texts = channel
-        self._channels[leg.leg_id] = (channel, self._now())
-
-    def remove(self, call_id: str) -> None:
-        """Its call is over. Idempotent."""
-        self._channels.pop(call_id, None)
-
-    def answered(self, call_id: str, codec: str, sample_rate: int) -> None:
-        self._tell(call_id, "answered", codec=codec)
-
-    def phase(self, call_id: str, phase: Phase, at: float) -> None:
-        self._tell(call_id, "phase", phase=str(phase))
-
-    def words(self, call_id: str, text: str, *, is_final: bool) -> None:
-        self._tell(call_id, "transcript", who="caller", text=text, final=is_final)
-
-    def saying(self, call_id: str, reply: int, sentence: str) -> None:
-        self._tell(call_id, "transcript", who="agent", text=sentence, final=True, reply=reply)
-
-    def barged_in(self, call_id: str, timings: BargeInTimings) -> None:
-        self._tell(call_id, "barge_in", stop_ms=round(timings.stop * 1000))
-
-    def timed(self, call_id: str, timings: TurnTimings) -> None:
-        if shares := timings.shares():
-            hops = {str(hop): round(seconds * 1000) for hop, seconds in shares.items()}
-            self._tell(call_id, "latency", turn=timings.turn, total_ms=round(timings.total * 1000), hops=hops)
-
-    def happened(self, call_id: str, event: CallEvent) -> None:
-        match event:
-            case KeyPressed(digit=digit):
-                self._tell(call_id, "digits", who="caller", digits=digit)
-            case HoldChanged(on=on, by_us=by_us):
-                self._tell(call_id, "hold", on=on, by_us=by_us)
-            case TransferChanged(kind=kind, state=state):
-                self._tell(call_id, "transfer", kind=kind, state=state)
-
-    def ended(self, record: CallRecord) -> None:
-        self.remove(record.call_id)
-
-    def _tell(self, call_id: str, type_: str, **fields: object) -> None:
-        if found := self._channels.get(call_id):
-            channel, began = found
-            channel.tell(type_, at_ms=round((self._now() - began) * 1000), **fields)
+    def _tell(self, type_: str, **fields: object) -> None:
+        at_ms = round((self._now() - self._began) * 1000)
+        text = json.dumps({"type": type_, "at_ms": at_ms, **fields}, separators=(",", ":"))
+        if self._open:
+            self._leg.send_text(CHANNEL, text)
+        else:
+            self._early.append(text)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.api.core.door import Door
-from gateway.api.webrtc.channel import PageChannels
+from gateway.api.webrtc.channels import PageChannels
 from gateway.api.webrtc.tokens import CallTokens
+from gateway.calls.orders import Order
 from gateway.keys.limits import KeyLimits
 from gateway.webrtc_settings import WebRtcSection
 from media.legs.base import Parties
@@ -37,5 +38,7 @@ class WebRtcParts:
     """Who may make tokens, and whether calls need one."""
     rates: KeyLimits
     """Of addresses."""
+    obey: Callable[[str, Order], None]
+    """Has a call do something, in its own time; what it refuses is nobody's harm."""
     wall: Callable[[], float]
     """Seconds since 1970."""

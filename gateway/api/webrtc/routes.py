@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from engines.base import EngineError
 from gateway.api.dialect import plain
-from gateway.api.webrtc import errors, origins, token_routes, whip
+from gateway.api.webrtc import errors, oai_calls, origins, token_routes, whip
 from gateway.api.webrtc.parts import WebRtcParts
 from gateway.errors import GatewayError, ScopeRefused
 from media.legs.base import LegError
@@ -40,6 +40,7 @@ def add_routes(api: FastAPI, parts: WebRtcParts) -> None:
     router = APIRouter(route_class=Route, tags=["webrtc"])
     whip.add(router, parts)
     token_routes.add(router, parts)
+    oai_calls.add(router, parts)
     api.include_router(router)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from gateway.api.dialect import read_body
 from gateway.api.webrtc import ice_servers, origins
 from gateway.api.webrtc.admission import admitted, began
+from gateway.api.webrtc.channel import PageChannel
 from gateway.api.webrtc.errors import MediaTypeUnfit, PreconditionFailed, PreconditionMissing
 from gateway.api.webrtc.parts import WebRtcParts
 from gateway.errors import CallUnknown, RequestUnfit
@@ -56,7 +58,8 @@ def add(router: APIRouter, parts: WebRtcParts) -> None:
         _need(request, _SDP)
         origin, token, parties = await admitted(request, parts, to or agent, caller)
         sdp = await _text(request)
-        leg, answer = await began(parts, sdp, parties, token)
+        now = asyncio.get_running_loop().time
+        leg, answer = await began(parts, sdp, parties, token, lambda leg: PageChannel(leg, now))
         headers = {
             **origins.cors(origin),
             "Location": f"{PATH}/{leg.leg_id}",
