@@ -30,7 +30,7 @@ from callers.speech import load_prompts
 
 _COLUMNS = (
     "arm", "calls", "CPU %", "CPU %/call", "RSS MiB", "threads", "mouth to ear p50 ms", "p95", "p99", "worst",
-    "pulses", "not heard", "packets back %", "callers' CPU %",
+    "pulses", "not heard", "packets back %", "loop late p99 ms", "callers' CPU %",
 )  # fmt: skip
 _PROBES = 8
 _MOUTH_TO_EAR_MS = 120.0
@@ -48,10 +48,14 @@ class EchoNode(Child[str]):
 
     def answer(self, offer: str) -> str:
         """The node's answer to an offer."""
-        assert self.running.stdin is not None
-        self.running.stdin.write(json.dumps({"offer": offer}) + "\n")
-        self.running.stdin.flush()
+        self._ask({"offer": offer})
         return str(self._heard()["answer"])
+
+    def lag(self) -> list[float]:
+        """How late its event loop was since this was asked last, milliseconds."""
+        self._ask({"lag": True})
+        found: list[float] = self._heard()["lag"]  # type: ignore[assignment]
+        return found
 
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -65,6 +69,11 @@ class EchoNode(Child[str]):
 
     def _stop(self, process: subprocess.Popen[str]) -> None:
         process.communicate('{"quit": true}\n', timeout=10)
+
+    def _ask(self, message: object) -> None:
+        assert self.running.stdin is not None
+        self.running.stdin.write(json.dumps(message) + "\n")
+        self.running.stdin.flush()
 
     def _heard(self) -> dict[str, object]:
         assert self.running.stdout is not None
@@ -88,6 +97,8 @@ class Point:
     back: float
     """Per cent of the packets that talking callers sent which came back."""
     callers_cpu: float
+    lag_ms: list[float]
+    """How late the node's event loop came round, each 10 ms."""
 
     @property
     def p99(self) -> float:
@@ -108,8 +119,9 @@ async def measure(node: EchoNode, arm: str, calls: int, speech: list[bytes], ste
         await asyncio.sleep(3.0)
         since, before, mine = time.monotonic(), usage(node.pid), usage(os.getpid())
         counted = [caller.received for caller in callers]
+        node.lag()
         await asyncio.sleep(steady)
-        after, mine_after = usage(node.pid), usage(os.getpid())
+        after, mine_after, lag = usage(node.pid), usage(os.getpid()), node.lag()
         came = sum(
             caller.received - was for caller, was in zip(callers[probes:], counted[probes:], strict=True)
         )
@@ -125,17 +137,18 @@ async def measure(node: EchoNode, arm: str, calls: int, speech: list[bytes], ste
     due = (calls - probes) * 50 * (after.at - before.at)
     back = 100 * came / due if due else float("nan")
     return Point(
-        arm, calls, core_share(before, after), after, delays, missed, back, core_share(mine, mine_after)
+        arm, calls, core_share(before, after), after, delays, missed, back, core_share(mine, mine_after), lag
     )
 
 
 def add(report: Report, point: Point) -> None:
     """A row for the table."""
     p50, p95, p99, worst = quantiles(point.delays_ms, 0.5, 0.95, 0.99, 1.0)
+    (lag,) = quantiles(point.lag_ms, 0.99)
     report.row(
         point.arm, point.calls, point.cpu, point.cpu / point.calls, round(point.after.rss_mib),
         point.after.threads, p50, p95, p99, worst, len(point.delays_ms), point.missed, point.back,
-        point.callers_cpu,
+        lag, point.callers_cpu,
     )  # fmt: skip
 
 

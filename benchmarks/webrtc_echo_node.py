@@ -1,6 +1,7 @@
 """The smallest program that echoes browsers, over our own leg or over the library's; a process of its own.
 
-It talks over its standard streams: `{"offer": SDP}` in, `{"answer": SDP}` out; `{"quit": true}` ends it.
+It talks over its standard streams: `{"offer": SDP}` in, `{"answer": SDP}` out; `{"lag": true}` in, how late
+its event loop was since the last time out, in milliseconds; `{"quit": true}` ends it.
 """
 
 from __future__ import annotations
@@ -90,14 +91,31 @@ async def run(options: argparse.Namespace) -> None:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
+    lag: list[float] = []
+    probe = asyncio.ensure_future(_probe(lag))
     _tell({"ready": True})
     while line := await reader.readline():
         asked = json.loads(line)
-        if "offer" not in asked:
+        if "offer" in asked:
+            _tell({"answer": await answer(asked["offer"])})
+        elif "lag" in asked:
+            _tell({"lag": lag})
+            lag.clear()
+        else:
             break
-        _tell({"answer": await answer(asked["offer"])})
+    probe.cancel()
     # What the library leaves running would hold the process.
     os._exit(0)
+
+
+async def _probe(lag: list[float]) -> None:
+    """How much later than asked for the loop comes round."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while loop.is_running():
+        due = max(due, loop.time()) + 0.01
+        await asyncio.sleep(due - loop.time())
+        lag.append(round((loop.time() - due) * 1000, 3))
 
 
 def _tell(message: object) -> None:

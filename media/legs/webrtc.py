@@ -128,8 +128,8 @@ class WebRtcLeg:
 
     @property
     def sample_rate(self) -> int:
-        """Known from the offer on: 16000 with Opus, 8000 with G.711."""
-        return self._rate if self._state is not LegState.SETUP else 0
+        """16000 with Opus, 8000 with G.711, once the browser is connected."""
+        return self._rate if self._connected else 0
 
     @property
     def playout(self) -> SharedPlayout:
