@@ -53,7 +53,7 @@ class WebRtcSettings:
     vanish_seconds: float = 10.0
     """2 to 15: a browser of which nothing at all comes for so long (no sound, no reports, no consent, RFC
     7675) is gone, and its call over."""
-    half_open: int = 32
+    half_open: int = 16
     """1 to 1,000: calls whose audio path does not stand yet; the next one is asked to come again."""
     max_calls: int = field(default=300, metadata={"follows": "limits.max_calls"})
     """WebRTC calls at once, half-open ones too."""

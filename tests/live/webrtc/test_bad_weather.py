@@ -64,7 +64,7 @@ def offer() -> str:
     [
         (lambda sdp: "", "to=echo", SDP, 400),
         (lambda sdp: "hello", "to=echo", SDP, 400),
-        (lambda sdp: sdp[:300], "to=echo", SDP, 400),
+        (lambda sdp: sdp.replace("ice-ufrag", "ice-x"), "to=echo", SDP, 400),
         (lambda sdp: sdp + "a=x\r\n" * 20_000, "to=echo", SDP, 413),
         (no_codec, "to=echo", SDP, 422),
         (lambda sdp: sdp, "to=echo", {"Content-Type": "application/json"}, 415),
@@ -203,8 +203,8 @@ def test_ice_begins_anew_when_the_network_changes(node: Node) -> None:
         setattr(new, "data_received", old.data_received)  # noqa: B010
         await new.connect()
         transport._send = new.send
-        for protocol in list(old._protocols):
-            protocol.transport.abort()  # the old network is gone
+        for protocol in old._protocols:  # the old network swallows everything
+            protocol.datagram_received = protocol.send_stun = lambda *anything: None
         await asyncio.sleep(0.5)
         await still_served(page)
         await page.hang_up()
@@ -256,8 +256,8 @@ def test_a_thousand_half_open_calls_harm_nobody(node: Node, offer: str) -> None:
 
     def over() -> None:
         after = node.metrics()
-        assert after['offhook_webrtc{name="half_open"}'] == 0
-        assert after['offhook_webrtc{name="calls"}'] == 0
+        assert after['offhook_webrtc{what="half_open"}'] == 0
+        assert after['offhook_webrtc{what="calls"}'] == 0
         assert after["process_open_fds"] <= before["process_open_fds"] + 10
         assert after["process_resident_memory_bytes"] <= before["process_resident_memory_bytes"] + 60e6
 
