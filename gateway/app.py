@@ -36,7 +36,7 @@ from gateway.api.server import ApiServer
 from gateway.api.settings import is_loopback
 from gateway.api.webrtc.channels import PageChannels
 from gateway.api.webrtc.parts import WebRtcParts
-from gateway.api.webrtc.tokens import CallTokens
+from gateway.api.webrtc.tokens import AloneUse, CallTokens, TokenUse
 from gateway.audio.files import AudioFiles
 from gateway.audio.outbound import Outbound
 from gateway.audio.settings import FetchSettings
@@ -76,9 +76,11 @@ from gateway.store.call_sessions import CallSessions
 from gateway.store.key_limits import SharedKeyLimits
 from gateway.store.store import Store, open_store
 from gateway.store.stream_sessions import StreamSessions
+from gateway.store.token_use import SharedTokenUse
 from gateway.twiml.node import TwimlNode, open_node
 from gateway.usage import CallUsage, ReportedWatch
 from gateway.webhook_signature import BadSecret, secret_octets
+from gateway.webrtc_settings import LONGEST_TOKEN
 from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
@@ -384,6 +386,12 @@ class Offhook:
         self.metrics.watch_gauges("webrtc", "Calls from web pages", self.web.stats)
         self.metrics.watch_counters("webrtc_refusals", "Offers turned away", self._web_refusals)
 
+    def _token_use(self) -> TokenUse:
+        """Known to all nodes where they share a Redis."""
+        if self.store.mode != "external":
+            return AloneUse()
+        return SharedTokenUse(self.store.limits, LONGEST_TOKEN)
+
     def _obey(self, call_id: str, order: Order) -> None:
         call = self.calls.get(call_id)
         if call is not None:
@@ -401,7 +409,7 @@ class Offhook:
         return WebRtcParts(
             settings=section,
             calls=self.web,
-            tokens=CallTokens(section.token_secret.reveal(), wall),
+            tokens=CallTokens(section.token_secret.reveal(), wall, self._token_use()),
             channels=self.pages,
             door=self.speech.door,
             obey=self._obey,

@@ -71,12 +71,12 @@ async def began(
     Raises `RequestUnfit`, `NoCommonCodec`, `AdmissionRefused` or `CallRefused`.
     """
     if token is not None:
-        parts.tokens.use(token)
+        await parts.tokens.use(token)
     try:
         return await _began(parts, sdp, parties, channel)
     except BaseException:
         if token is not None:
-            parts.tokens.give_back(token)
+            await parts.tokens.give_back(token)
         raise
 
 

@@ -11,6 +11,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.errors import KeyRefused, LimitReached, RequestUnfit
 from gateway.webrtc_settings import LONGEST_TOKEN
@@ -45,15 +46,37 @@ class CallToken:
     grant: Grant
 
 
+class TokenUse(Protocol):
+    """What other nodes have used. `gateway.store.token_use` shares it among them."""
+
+    async def take(self, token_id: str) -> bool:
+        """Whether nobody else has used it; nobody else can from now on."""
+
+    async def give_back(self, token_id: str) -> None:
+        """Let somebody use it after all. Never raises."""
+
+
+class AloneUse:
+    """A node alone: what it took itself, `CallTokens` knows."""
+
+    async def take(self, token_id: str) -> bool:
+        """See `TokenUse.take`."""
+        return True
+
+    async def give_back(self, token_id: str) -> None:
+        """See `TokenUse.give_back`."""
+
+
 class CallTokens:
     """Makes tokens, reads them, and lets each be used once."""
 
-    def __init__(self, secret: str, wall: Callable[[], float]) -> None:
+    def __init__(self, secret: str, wall: Callable[[], float], elsewhere: TokenUse | None = None) -> None:
         """`secret` signs; "" makes one that dies with the process. `wall`: seconds since 1970."""
         self._key = hashlib.sha256(
             b"offhook call token" + (secret or secrets.token_hex(32)).encode()
         ).digest()
         self._wall = wall
+        self._elsewhere = elsewhere or AloneUse()
         self._used: OrderedDict[str, float] = OrderedDict()
 
     def make(self, grant: Grant, seconds: float) -> tuple[str, float]:
@@ -87,7 +110,7 @@ class CallTokens:
             raise KeyRefused("this call token was used already; each is good for one call")
         return token
 
-    def use(self, token: CallToken) -> None:
+    async def use(self, token: CallToken) -> None:
         """Let nobody use it again. Raises `KeyRefused` or `LimitReached`."""
         now = self._wall()
         while self._used and next(iter(self._used.values())) <= now - LONGEST_TOKEN:
@@ -98,10 +121,13 @@ class CallTokens:
             # Forgetting one would let it be used twice.
             raise LimitReached("too many calls were made of late", retry_after=60)
         self._used[token.token_id] = now
+        if not await self._elsewhere.take(token.token_id):
+            raise KeyRefused("this call token was used already; each is good for one call")
 
-    def give_back(self, token: CallToken) -> None:
-        """The call did not come about for reasons of ours: the token is good again."""
+    async def give_back(self, token: CallToken) -> None:
+        """The call did not come about: the token is good again."""
         self._used.pop(token.token_id, None)
+        await self._elsewhere.give_back(token.token_id)
 
     def _sign(self, body: str) -> bytes:
         return hmac.digest(self._key, body.encode(), "sha256")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,8 +60,8 @@ def test_it_is_good_for_one_call() -> None:
     tokens = CallTokens(SECRET, wall)
     text, _ = tokens.make(GRANT, 600)
     token = tokens.read(text)
-    tokens.use(token)
-    for again in (lambda: tokens.read(text), lambda: tokens.use(token)):
+    asyncio.run(tokens.use(token))
+    for again in (lambda: tokens.read(text), lambda: asyncio.run(tokens.use(token))):
         with pytest.raises(KeyRefused, match="used already"):
             again()
     wall.now += 599
@@ -71,9 +73,33 @@ def test_a_call_that_did_not_come_about_gives_it_back() -> None:
     tokens = CallTokens(SECRET, Wall())
     text, _ = tokens.make(GRANT, 60)
     token = tokens.read(text)
-    tokens.use(token)
-    tokens.give_back(token)
-    tokens.use(tokens.read(text))
+    asyncio.run(tokens.use(token))
+    asyncio.run(tokens.give_back(token))
+    asyncio.run(tokens.use(tokens.read(text)))
+
+
+class Elsewhere:
+    """What other nodes have used."""
+
+    def __init__(self) -> None:
+        self.used: set[str] = set()
+
+    async def take(self, token_id: str) -> bool:
+        fresh = token_id not in self.used
+        self.used.add(token_id)
+        return fresh
+
+    async def give_back(self, token_id: str) -> None:
+        self.used.discard(token_id)
+
+
+def test_what_another_node_took_is_refused() -> None:
+    wall, elsewhere = Wall(), Elsewhere()
+    one, other = (CallTokens(SECRET, wall, elsewhere) for _ in range(2))
+    text, _ = one.make(GRANT, 60)
+    asyncio.run(one.use(one.read(text)))
+    with pytest.raises(KeyRefused, match="used already"):
+        asyncio.run(other.use(other.read(text)))
 
 
 @given(st.integers(0, 400), st.integers(0, 255))
