@@ -10,6 +10,8 @@ from media.legs.webrtc_settings import WebRtcSettings
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.IGNORECASE)
 _SERVER = re.compile(r"(stuns?:[^?\s]+|turns?:[^?\s]+(\?transport=(udp|tcp))?)")
+TRUNK = "webrtc"
+"""What dialplans know calls from pages by; no SIP trunk may have this name."""
 LONGEST_TOKEN = 600.0
 """Seconds that a call token may live."""
 

@@ -13,6 +13,7 @@ from gateway.dialplan import variables
 from gateway.dialplan.actions_reach import Bridge, Webhook
 from gateway.dialplan.answers import Heard
 from gateway.dialplan.steps import Step, Steps
+from gateway.webrtc_settings import TRUNK
 
 __all__ = ["bridge", "failure_word", "target", "webhook"]
 
@@ -35,7 +36,7 @@ async def bridge(line: Line, dialer: Dialer | None, action: Bridge) -> None:
         raise StepFailed("no calls can be placed here", "denied")
     shown = variables.fill(action.caller, line.values, variables.dialled) if action.caller else ""
     other = await dial(
-        line, dialer, target(line, action.to), trunk=action.trunk or line.call.leg.parties.trunk,
+        line, dialer, target(line, action.to), trunk=action.trunk or _own_trunk(line),
         caller=shown, seconds=action.ring_seconds, music=action.play,
     )  # fmt: skip
     await connect(line, other)
@@ -73,3 +74,9 @@ def _body(line: Line, action: Webhook) -> dict[str, Any]:
             name: variables.fill(text, line.values, variables.plain) for name, text in action.send.items()
         },
     }
+
+
+def _own_trunk(line: Line) -> str:
+    """The trunk that the caller came through; "" for a page's, which has none: the first that may is taken."""
+    trunk = line.call.leg.parties.trunk
+    return "" if trunk == TRUNK else trunk

@@ -27,7 +27,7 @@ from gateway.logs import LogSettings
 from gateway.stall_probe import StallSettings
 from gateway.store.settings import RedisSettings
 from gateway.twiml.settings import TwimlSettings
-from gateway.webrtc_settings import WebRtcSection
+from gateway.webrtc_settings import TRUNK, WebRtcSection
 from media.legs.sip_settings import SipSettings
 from media.legs.webrtc_settings import WebRtcSettings
 from media.vad import VadSettings
@@ -130,6 +130,8 @@ class Config:
         for rule in self.outbound.rules:
             if rule.trunk not in trunks:
                 raise ValueError(f"outbound.rules: no trunk is called {rule.trunk!r}; sip.trunks has them")
+        if any(trunk.name == TRUNK for trunk in self.sip.trunks):
+            raise ValueError(f"sip.trunks: {TRUNK} is the name of calls from pages; choose another")
         pairs = (self.sip.rtp_last_port - self.sip.rtp_first_port + 1) // 2
         if pairs < self.limits.max_calls:
             raise ValueError(

@@ -15,13 +15,12 @@ from gateway.api.webrtc.parts import WebRtcParts
 from gateway.api.webrtc.tokens import PREFIX, CallToken
 from gateway.errors import AdmissionRefused, KeyRefused, LimitReached, RequestUnfit, TooManyCalls
 from gateway.keys.key import Scope
+from gateway.webrtc_settings import TRUNK
 from media.legs.base import LegError, Parties
 from media.legs.webrtc import Refused, Taken, WebRtcLeg
 from media.legs.webrtc_endpoint import WebRtcFull
 from media.legs.webrtc_sdp import NothingInCommon, SdpBroken
 
-TRUNK = "webrtc"
-"""What dialplans know browsers' calls by."""
 _DECIDE_SECONDS = 10.0
 _LONGEST_NAME = 64
 

@@ -12,6 +12,7 @@ import aioice
 import httpx
 import pytest
 
+from benchmarks.processes import usage
 from callers.browser import Browser
 from tests.live.gateway.listening import prompt, same_words
 from tests.live.gateway.node import Node, eventually
@@ -230,7 +231,7 @@ def test_another_certificate_than_was_told_is_refused(node: Node) -> None:
 
 
 def test_a_thousand_half_open_calls_harm_nobody(node: Node, offer: str) -> None:
-    before = node.metrics()
+    before = usage(node.process.pid)
 
     async def scene(page: Browser) -> None:
         await page.call(to="echo")
@@ -258,8 +259,9 @@ def test_a_thousand_half_open_calls_harm_nobody(node: Node, offer: str) -> None:
         after = node.metrics()
         assert after['offhook_webrtc{what="half_open"}'] == 0
         assert after['offhook_webrtc{what="calls"}'] == 0
-        assert after["process_open_fds"] <= before["process_open_fds"] + 10
-        assert after["process_resident_memory_bytes"] <= before["process_resident_memory_bytes"] + 60e6
+        now = usage(node.process.pid)
+        assert now.descriptors <= before.descriptors + 10
+        assert now.rss_mib <= before.rss_mib + 60
 
     eventually(over, 15.0)
 
