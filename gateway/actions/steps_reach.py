@@ -77,6 +77,6 @@ def _body(line: Line, action: Webhook) -> dict[str, Any]:
 
 
 def _own_trunk(line: Line) -> str:
-    """The trunk that the caller came through; "" for a page's, which has none: the first that may is taken."""
+    """The trunk that the caller came through; "" for a page's, which has none: the first that may."""
     trunk = line.call.leg.parties.trunk
     return "" if trunk == TRUNK else trunk
