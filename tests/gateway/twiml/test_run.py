@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engines.base import EngineFailed
 from gateway.announcer import CallerGone
@@ -350,6 +352,52 @@ def test_a_document_without_an_address_needs_whole_ones() -> None:
         "answer",
         "say Hi",
     ]
+
+
+_VERBS = st.sampled_from(
+    [
+        "<Say>Hi</Say>", "<Say loop='0'>Hi</Say>", "<Pause length='2'/>", "<Play>/s.wav</Play>", "<Gather/>",
+        "<Gather action='/b' input='speech'/>", "<Record action='/b' transcribeCallback='/c'/>", "<Hangup/>",
+        "<Dial action='/a'>1</Dial>", "<Dial>2</Dial>", "<Redirect/>", "<Redirect>/a</Redirect>",
+        "<Redirect>/b</Redirect>", "<Redirect>http://[</Redirect>", "<Reject/>", "<Sya/>",
+        "<Connect action='/b'><Stream url='wss://bot/'/></Connect>",
+    ]
+)  # fmt: skip
+_ANSWERS = st.one_of(
+    st.lists(_VERBS, max_size=4).map(lambda verbs: twiml("".join(verbs))),
+    st.sampled_from([said for said, _ in BROKEN]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    says=st.fixed_dictionaries(
+        {path: st.lists(_ANSWERS, min_size=1, max_size=3) for path in ("/voice", "/a", "/b")}
+    ),
+    fallback=st.one_of(st.none(), _ANSWERS),
+    gathers=st.lists(st.sampled_from([Gathered("1"), Gathered(speech="yes", confidence=0.5)]), max_size=5),
+    recordings=st.lists(st.sampled_from([RECORDING, None]), max_size=3),
+    leaves_at=st.one_of(st.just(1e9), st.floats(0, 120)),
+)
+def test_whatever_an_app_does_the_run_ends(
+    says: dict[str, list[Said]],
+    fallback: Said | None,
+    gathers: list[Gathered],
+    recordings: list[Recording | None],
+    leaves_at: float,
+) -> None:
+    host = ScriptedHost(
+        gathers=list(gathers), recordings=list(recordings), leaves_at=leaves_at, words="words"
+    )
+    answers: dict[str, Said | list[Said]] = {**says}
+    if fallback is not None:
+        answers["/fallback"] = fallback
+    came = run(answers, host, documents=40)
+    assert isinstance(came.end, Ended | CallerGone | TwimlError)
+    questions = [one for one in came.app.asked if one.path != "/c"]
+    assert len(questions) <= 2 * (40 + 6), "each document is one question, tries and redirects aside"
+    if came.end == Ended(rejected=True):
+        assert came.done[-1].startswith("reject") and not host.answered
 
 
 def test_an_unfit_document_is_told_apart_from_an_app_that_failed() -> None:

@@ -223,6 +223,9 @@ def test_a_second_telephone_is_rung_and_the_two_talk(node: Node, app: TwilioApp,
     form, record = last(node, app, "/dial/got")
     assert (form["DialCallStatus"], form["DialBridged"]) == ("completed", "true")
     assert 2 <= int(form["DialCallDuration"]) <= 4 and form["CallStatus"] == "in-progress"
+    tape = httpx.get(form["RecordingUrl"], auth=(ACCOUNT, TOKEN))
+    both = np.frombuffer(tape.content[44:], np.int16).reshape(-1, 2)
+    assert hums(both[:, 0], HUM) >= 8 and hums(both[:, 1], VOICE) >= 6, "each on a channel of his own"
     told = app.forms("/dial/progress", 4)
     assert [one["CallStatus"] for one in told] == ["initiated", "ringing", "in-progress", "completed"]
     assert [one["SequenceNumber"] for one in told] == ["0", "1", "2", "3"]

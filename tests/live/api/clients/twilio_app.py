@@ -75,7 +75,7 @@ def record_got(form):
 
 def dial(form):
     response = VoiceResponse()
-    calling = Dial(action="/dial/got", timeout=10)
+    calling = Dial(action="/dial/got", timeout=10, record="record-from-answer-dual")
     calling.sip(
         form["SipHeader_X-Desk"],
         status_callback="/dial/progress",
