@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engines import registry
 from engines.base import Asr
+from gateway import collector
 from gateway.api.app import create_api
 from gateway.api.core.door import Door
 from gateway.api.core.readiness import Readiness
@@ -47,6 +48,7 @@ async def _serve(pipe: Connection, engine: str) -> None:
     settings = ApiSettings(port=0)
     server = ApiServer(create_api(node, settings), settings)
     await server.start()
+    collector.settle()
     pipe.send(server.port)
     while await asyncio.to_thread(pipe.recv):
         pipe.send(asr.stats() if hasattr(asr, "stats") else None)

@@ -7,6 +7,7 @@ health checks see the worker load and warm up instead of a closed door.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import threading
@@ -154,6 +155,9 @@ class Worker:
 
     def ready(self) -> None:
         """Tell everybody that requests are served."""
+        # A full pass of the garbage collector stops all streams: what was loaded once is kept out of it.
+        gc.collect()
+        gc.freeze()
         self._enter(State.READY)
         if self._grpc is not None:
             self._grpc.ready(True)

@@ -20,6 +20,7 @@ import structlog
 
 from engines.base import AsrOptions, Residency, TtsOptions
 from engines.speech_cache import SpeechCache
+from gateway import collector
 from gateway.actions.flow import Reach
 from gateway.actions.webhook import PlanHooks
 from gateway.agents.base import Agent
@@ -546,6 +547,7 @@ async def serve(config: Config) -> None:
         asr, tts = ([entry.name for entry in part.entries()] for part in (config.asr, config.tts))
         log.info("starting", asr=asr, tts=tts, version=version("offhook"))
         await node.start()
+        collector.settle()
         node.metrics.watch_counters(
             "log_lines_dropped", "Log lines that a slow output did not take", lambda: {"log": output.dropped}
         )
