@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 
 _YOUNG, _MIDDLE, _OLD = 2_000, 10, 200
-"""New objects until the youngest are looked at; such passes until the middle ones are, and those until all."""
+"""New objects until the youngest are looked at; such passes until the middle are, and those until all."""
 
 
 def settle() -> None:
