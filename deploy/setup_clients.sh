@@ -18,6 +18,20 @@ command -v "$python" >/dev/null || python=python3
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null ||
   fail "Python 3.11 was not found" "install python3.11, or name it: PYTHON=/path/to/python3.11 make setup-clients"
 
+# What else those tests need of the system: a browser, and a relay for its calls.
+needed=$(grep -v '^#' deploy/apt-packages-clients.txt | while read -r name; do
+  [ -z "$name" ] || dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || echo "$name"
+done)
+if [ -n "$needed" ] && command -v apt-get >/dev/null; then
+  step "installing system packages: $(echo "$needed" | tr '\n' ' ')"
+  root=$([ "$(id -u)" = 0 ] || echo sudo)
+  log=$(mktemp)
+  { $root apt-get update -q && $root env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -q -y --no-install-recommends $needed; } >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; fail "apt-get could not install them" "read the lines above; check that the package sources are reachable"; }
+  rm -f "$log"
+fi
+
 stamp=$venv/.offhook-lock
 wanted=$(sha256sum "$lock" | cut -d' ' -f1)
 [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ] || exit 0

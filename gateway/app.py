@@ -54,6 +54,7 @@ from gateway.calls.settings import Engines
 from gateway.certificates import CertificateDistrusted, CertificateUnfit, certificate_end
 from gateway.config import Config, secrets_in
 from gateway.control_room import ControlRoom
+from gateway.dialplan.plan import Dialplan
 from gateway.dialplan.watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
@@ -416,6 +417,7 @@ class Offhook:
             obey=self._obey,
             rates=MemoryLimits(asyncio.get_running_loop().time),
             wall=wall,
+            targets=lambda: list(_exact_numbers(self.dialplan.plan)),
         )
 
     async def _check_certificate(self) -> None:
@@ -606,9 +608,15 @@ def _dialable(node: Offhook) -> Iterator[str]:
     transport, port = next(iter(node.sip.ports.items()))
     where = host if port == SIP_PORT else f"{host}:{port}"
     suffix = "" if transport is SipTransport.UDP else f";transport={transport}"
-    for route in node.dialplan.plan.routes:
+    for number in _exact_numbers(node.dialplan.plan):
+        yield f"sip:{number}@{where}{suffix}"
+
+
+def _exact_numbers(plan: Dialplan) -> Iterator[str]:
+    """One for each route that can be dialled by one exact name."""
+    for route in plan.routes:
         if route.refuses is None and route.match.called and route.match.called[0].exact:
-            yield f"sip:{route.match.called[0].written}@{where}{suffix}"
+            yield route.match.called[0].written
 
 
 def _address(host: str) -> str:

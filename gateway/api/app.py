@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from gateway.api import docs, listen_file, models, speak_file, twilio_calls, twilio_recordings
+from gateway.api import docs, listen_file, models, pages, speak_file, twilio_calls, twilio_recordings
 from gateway.api.calls.routes import add_routes as add_call_control
 from gateway.api.deepgram.errors import answer as deepgram_answer
 from gateway.api.deepgram.routes import add_routes as add_deepgram
@@ -50,6 +50,7 @@ def create_api(parts: ApiParts, settings: ApiSettings) -> FastAPI:
         add_jobs(api, parts.speech)
     if parts.web is not None:
         add_webrtc(api, parts.web)
+        pages.add(api, parts.web.door, parts.web.targets)
     return api
 
 

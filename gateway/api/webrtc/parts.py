@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,3 +42,5 @@ class WebRtcParts:
     """Has a call do something, in its own time; what it refuses is nobody's harm."""
     wall: Callable[[], float]
     """Seconds since 1970."""
+    targets: Callable[[], Sequence[str]] = tuple
+    """Who can be called by an exact name."""

@@ -45,6 +45,10 @@ class Listener:
         """The words in samples at 8 kHz."""
         return asyncio.run(self._words(pcm))
 
+    def words(self, pcm: Pcm) -> str:
+        """The words of samples at 8 kHz."""
+        return asyncio.run(self._words(pcm))
+
     async def _words(self, pcm: Pcm) -> str:
         stream = self._asr.stream(AsrOptions(sample_rate=_RATE, interim=False))
         try:
