@@ -36,10 +36,14 @@ class _Socket(StunProtocol):
         self._session = session
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        if len(data) > 12 and 127 < data[0] < 192:  # type: ignore[operator]
-            self._session.sound(data)  # type: ignore[arg-type]
-        else:
-            super().datagram_received(data, addr)
+        first = data[0] if data else 0
+        if first < 20:  # type: ignore[operator]
+            super().datagram_received(data, addr)  # STUN (RFC 7983)
+        elif (addr[0], addr[1]) in self._session.proven:
+            if 127 < first < 192:  # type: ignore[operator]
+                self._session.sound(data)  # type: ignore[arg-type]
+            else:
+                self._session.data_received(data, 1)  # type: ignore[arg-type]
 
 
 class IceSession(aioice.ice.Connection):
@@ -61,6 +65,8 @@ class IceSession(aioice.ice.Connection):
             **relay,
         )
         self.sound = sound
+        self.proven: set[tuple[str, int]] = set()
+        """Addresses from which the browser's password was shown; nobody else is listened to."""
         self._other = other
         self._alive = alive
         self._settings = settings
@@ -128,6 +134,8 @@ class IceSession(aioice.ice.Connection):
     def check_incoming(self, message: Any, addr: tuple[str, int], protocol: StunProtocol) -> None:
         """Learn where the browser is, unless it claims to be everywhere."""
         self._alive()
+        if len(self.proven) < 2 * MOST_CANDIDATES:
+            self.proven.add((addr[0], addr[1]))
         known = any(c._network_host == addr[0] and c.port == addr[1] for c in self._remote_candidates)
         if known or len(self._remote_candidates) < 2 * MOST_CANDIDATES:
             super().check_incoming(message, addr, protocol)
@@ -210,14 +218,16 @@ class IcePath:
         if not self._session.local_candidates:
             raise OSError("no media socket can be bound; see webrtc.hosts, first_port and last_port")
 
-    async def connect(self, remote: IceLogin, candidates: Iterable[Candidate], ended: bool) -> None:
-        """Find a way to the browser. Raises `ConnectionError` when there is none."""
+    async def connect(self, remote: IceLogin, candidates: Iterable[Candidate]) -> None:
+        """Find a way to the browser, for as long as it takes. Raises `ConnectionError` once closed.
+
+        The library is never told that there are no more candidates: the browser's own checks may come from
+        an address that it could not name, a moment later.
+        """
         self._remote = remote
         session = self._session
         session.remote_username, session.remote_password = remote.ufrag, remote.pwd
         await self.add(candidates)
-        if ended and any(True for _ in session.remote_candidates):
-            await session.add_remote_candidate(None)
         await session.connect()
 
     async def add(self, candidates: Iterable[Candidate]) -> None:

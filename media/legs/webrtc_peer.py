@@ -124,8 +124,9 @@ class WebRtcPeer:
                 task.cancel()
         try:
             async with asyncio.timeout(_GOODBYE_SECONDS):
-                if self._sctp is not None and self._dtls.state == "connected":
-                    await asyncio.sleep(0.02)  # lets a last message leave
+                if self._sctp is not None:
+                    if self._dtls.state == "connected":
+                        await asyncio.sleep(0.02)  # lets a last message leave
                     await self._sctp.stop()
                 await self._dtls.stop()
         except (TimeoutError, ConnectionError):
@@ -187,7 +188,7 @@ class WebRtcPeer:
         offer = self.offer
         try:
             async with asyncio.timeout(self._parts.settings.connect_seconds):
-                await self._path.connect(offer.ice, offer.candidates, offer.ended)
+                await self._path.connect(offer.ice, offer.candidates)
                 remote = RTCDtlsParameters(
                     fingerprints=[RTCDtlsFingerprint(name, value) for name, value in offer.fingerprints],
                     role="client",
@@ -209,7 +210,7 @@ class WebRtcPeer:
         """Until the new path stands the old one serves; if neither does, the browser has vanished."""
         try:
             async with asyncio.timeout(self._parts.settings.connect_seconds):
-                await self._path.connect(remote, candidates, ended=False)
+                await self._path.connect(remote, candidates)
             await self._path.settled()
         except (TimeoutError, ConnectionError):
             pass

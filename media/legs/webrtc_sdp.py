@@ -64,8 +64,6 @@ class Offer:
     fingerprints: tuple[tuple[str, str], ...]
     """Hash function and digest of the browser's certificate."""
     candidates: tuple[Candidate, ...]
-    ended: bool
-    """Whether no further candidates will follow."""
     codec: Codec
     payload_type: int
     events: dict[int, int]
@@ -125,7 +123,6 @@ def _offer(described: SessionDescription, codecs: Sequence[str]) -> Offer:
         ice=login,
         fingerprints=tuple((f.algorithm.lower(), f.value) for f in chosen.dtls.fingerprints[:8]),
         candidates=usable([_aioice(c) for m in media for c in m.ice_candidates]),
-        ended=chosen.ice_candidates_complete,
         codec=codec,
         payload_type=payload_type,
         events={c.payloadType: c.clockRate for c in chosen.rtp.codecs if _named(c) == "telephone-event"},
@@ -298,14 +295,12 @@ class Fragment:
 
     ice: IceLogin | None
     candidates: tuple[Candidate, ...]
-    ended: bool
 
 
 def read_fragment(text: str) -> Fragment:
     """Read an `application/trickle-ice-sdpfrag`. Raises `SdpBroken`."""
     _check_size(text)
     ufrag = pwd = ""
-    ended = False
     candidates: list[Candidate] = []
     for row in text.splitlines():
         line = row.strip()
@@ -318,15 +313,13 @@ def read_fragment(text: str) -> Fragment:
             ufrag = value.strip()
         elif name == "ice-pwd":
             pwd = value.strip()
-        elif name == "end-of-candidates":
-            ended = True
         elif name == "candidate":
             try:
                 candidates.append(Candidate.from_sdp(value))
             except (ValueError, IndexError, AssertionError):
                 raise SdpBroken("an a=candidate line is malformed (RFC 8839 section 5.1)") from None
     login = _login(ufrag, pwd) if ufrag or pwd else None
-    return Fragment(login, usable(candidates), ended)
+    return Fragment(login, usable(candidates))
 
 
 def write_fragment(mid: str, ice: IceLogin, candidates: Sequence[Candidate]) -> str:

@@ -138,6 +138,8 @@ class WebRtcThread:
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if isinstance(error, ConnectionError):
+            return  # a timer of a data channel whose path is gone
         log.error("webrtc task failed", what=context.get("message"), error=repr(error))
 
     def _deliver(self, rows: list[tuple[int, int, Heard]]) -> None:
