@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from engines.base import EngineTimeout, TtsOptions
 from gateway.calls.call import Call
 from gateway.calls.deadlines import paced
+from gateway.calls.orders import Order
 from gateway.calls.speaking import SpeakingVoice
 from gateway.prompts import sentences
 from media.frame import AudioFrame, Pcm, Voice
@@ -33,6 +34,14 @@ class CallerGone(Exception):
         self.reason = reason
 
 
+class BrokenOff(Exception):
+    """Whatever was being done makes room for this order; the call is up."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(type(order).__name__)
+        self.order = order
+
+
 class Announcer:
     """A leg's listener that says one thing at a time, and keeps the keys that are pressed meanwhile."""
 
@@ -42,15 +51,28 @@ class Announcer:
         self._voice = voice
         self._written = 0
         self._drained = asyncio.Event()
-        self._closed: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
+        self._reason: EndReason | None = None
+        self._closed: asyncio.Future[EndReason | Order] = asyncio.get_running_loop().create_future()
 
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
         """What the caller says now is not for us."""
 
     def stop(self, reason: EndReason) -> None:
         """Whatever is being said or awaited ends with `CallerGone`."""
+        self._reason = self._reason or reason
         if not self._closed.done():
             self._closed.set_result(reason)
+
+    def break_off(self, order: Order) -> None:
+        """Whatever is being said or awaited ends with `BrokenOff`, until `go_on`."""
+        if not self._closed.done():
+            self._closed.set_result(order)
+
+    def go_on(self) -> None:
+        """The order that broke off is being followed."""
+        self._closed = asyncio.get_running_loop().create_future()
+        if self._reason is not None:
+            self._closed.set_result(self._reason)
 
     def notice(self, event: LegEvent) -> None:
         match event:
@@ -62,9 +84,10 @@ class Announcer:
                 self.stop(reason)
 
     def check(self) -> None:
-        """Raise `CallerGone` when there is nobody left to speak to."""
+        """Raise `CallerGone` when nobody is left to speak to, `BrokenOff` when something else is next."""
         if self._closed.done():
-            raise CallerGone(self._closed.result())
+            why = self._closed.result()
+            raise CallerGone(why) if isinstance(why, EndReason) else BrokenOff(why)
 
     async def say(self, text: str, *, language: str = "", voice: str = "") -> None:
         """Speak a text to its end, in another language or voice if asked.

@@ -15,9 +15,10 @@ import structlog
 from engines.base import Asr, AsrOptions, TtsOptions
 from gateway.actions.flow import Away, Flow, OnStep, Reach
 from gateway.actions.line import Ears, Line, StepFailed, first_values
+from gateway.actions.reach import connect
 from gateway.agents.base import Agent
 from gateway.agents.sound import SoundAgent
-from gateway.announcer import Announcer, CallerGone
+from gateway.announcer import Announcer, BrokenOff, CallerGone
 from gateway.calls.call import Call
 from gateway.calls.call_events import HoldChanged, RouteTaken, StageBegan, TransferChanged
 from gateway.calls.observer import SessionObserver
@@ -51,7 +52,7 @@ from gateway.control.dialer import TransferGuard
 from gateway.dialplan.actions import Reject
 from gateway.dialplan.match import Route
 from gateway.dialplan.plan import Dialplan
-from gateway.errors import DialDenied, GatewayError, verdict
+from gateway.errors import DialDenied, DialFailed, GatewayError, verdict
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
@@ -133,6 +134,8 @@ class RouteRun:
         self._opening = opening(self._call, voice)
         self._cause = 0
         """Q.850 cause that was ordered with the end."""
+        self._joining: Leg | None = None
+        """Whom an order has dialled, until he is connected."""
         self._stage: Stage | None = None
         """The conversation that has the leg now; None: the route's own actions have it."""
         self._steer: Callable[[RunTwiml], None] | None = None
@@ -160,10 +163,13 @@ class RouteRun:
         end = CallOver(EndReason.INTERNAL_ERROR)
         async with self._closing:
             try:
+                self._line = self._open_line()
                 end = await self._flow().run(self._route, await self._open())
             except CallerGone as gone:
                 end = CallOver(gone.reason)
             finally:
+                if self._joining is not None:  # he was dialled for a call that is over
+                    await self._joining.hangup(EndReason.CANCELLED)
                 if end.reason is not EndReason.REJECTED:
                     limit = self._parts.session.deadlines.close
                     await self._call.close(end.reason, cause=end.cause or self._cause, limit=limit)
@@ -172,12 +178,16 @@ class RouteRun:
     # -------------------------------------------------------------------------------------- its actions
 
     def _flow(self) -> Flow:
+        parts = self._parts
+        return Flow(
+            self._plan, self._line, self, parts.reach(), parts.session.phrases.failure_goodbye, parts.on_step
+        )
+
+    def _open_line(self) -> Line:
         parts, call = self._parts, self._call
         ears = Ears(self._asr, parts.session, self._limit, call.facts.switches.append)
         values = first_values(call, self._route.name)
-        apology = parts.session.phrases.failure_goodbye
-        line = Line(call, self._announcer, ears, parts.folder, parts.wall, values)
-        return Flow(self._plan, line, self, parts.reach(), apology, parts.on_step)
+        return Line(call, self._announcer, ears, parts.folder, parts.wall, values)
 
     async def _open(self) -> Away | None:
         """What comes before the route; None when the route may begin."""
@@ -234,6 +244,9 @@ class RouteRun:
                     return CallOver(reason, cause)
                 case Leave(GoTo() | RunTwiml() as away):
                     return away
+                case Leave(BridgeDial()):
+                    await self.join()
+                    handed = None
                 case Leave(order):
                     log.error("nothing follows an order", order=type(order).__name__)
                     return CallOver(EndReason.INTERNAL_ERROR)
@@ -297,22 +310,54 @@ class RouteRun:
             case GoTo(route):
                 if self._plan.named(route) is None:
                     raise OrderRefused(f"no route is called {route}")
-                self._staged().leave(order)
+                self._leave(order)
             case RunTwiml():
                 self._run_twiml(order)
-            case TransferAttended() | BridgeDial() | BridgeCall():
+            case BridgeDial():
+                await self._dial(order)
+            case TransferAttended() | BridgeCall():
                 raise OrderRefused(f"{type(order).__name__} is not possible here")
             case _:
                 assert_never(order)
 
     def _run_twiml(self, order: RunTwiml) -> None:
         if self._steer is None:
-            self._staged().leave(order)
+            self._leave(order)
             return
         try:
             self._steer(order)
         except GatewayError as error:
             raise OrderRefused(str(error)) from error
+
+    def _leave(self, order: Order) -> None:
+        """Break off whatever the call is doing, for this."""
+        if self._stage is not None:
+            self._stage.leave(order)
+        else:
+            self._announcer.break_off(order)
+
+    async def _dial(self, order: BridgeDial) -> None:
+        """Call somebody while the call goes on; once he answers, it is connected with him."""
+        dialer = self._parts.reach().dialer
+        if dialer is None:
+            raise OrderRefused("no calls can be placed here")
+        try:
+            self._joining = await self._announcer.until(
+                dialer.dial(
+                    order.target, trunk=order.trunk, caller=order.caller, ring_seconds=order.ring_seconds
+                )
+            )
+        except (CallerGone, BrokenOff):
+            raise OrderRefused("the call went on to something else meanwhile") from None
+        except (DialDenied, DialFailed) as error:
+            raise OrderRefused(str(error), sip_code=getattr(error, "sip_code", 0)) from error
+        self._leave(order)
+
+    async def join(self) -> None:
+        """See `Crew.join`."""
+        other, self._joining = self._joining, None
+        if other is not None:
+            await connect(self._line, other)
 
     def _staged(self) -> Stage:
         if self._stage is None:

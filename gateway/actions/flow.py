@@ -18,8 +18,9 @@ from gateway.actions import steps_ask, steps_reach
 from gateway.actions.line import Line, StepFailed
 from gateway.actions.webhook import PlanHooks
 from gateway.agents.base import AgentError
+from gateway.announcer import BrokenOff
 from gateway.calls.call_events import RouteTaken, StageBegan
-from gateway.calls.orders import GoTo, OrderRefused, RunTwiml
+from gateway.calls.orders import BridgeDial, GoTo, Order, OrderRefused, RunTwiml
 from gateway.calls.stage import CallOver
 from gateway.control.dialer import Dialer
 from gateway.dialplan import variables
@@ -74,6 +75,9 @@ class Crew(TwimlCrew, Protocol):
         lost.
         """
 
+    async def join(self) -> None:
+        """Connect the caller with whom an order has dialled, until one hangs up. Raises `CallerGone`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -119,7 +123,10 @@ class Flow:
         """
         try:
             while True:
-                end, first = first or await self._steps(route.steps), None
+                try:
+                    end, first = first or await self._steps(route.steps), None
+                except BrokenOff as broken:
+                    end = await self._obeyed(broken.order)
                 if isinstance(end, CallOver):
                     return end
                 if end is None:
@@ -131,6 +138,17 @@ class Flow:
             log.error("the route runs in a circle", route=route.name, why=str(error))
             await self._apologise()
             return CallOver(EndReason.INTERNAL_ERROR)
+
+    async def _obeyed(self, order: Order) -> Away | None:
+        """Somebody outside has another use for the call than the action that was running."""
+        self._line.announcer.go_on()
+        self._line.call.leg.playout.clear()
+        match order:
+            case GoTo() | RunTwiml():
+                return order
+            case BridgeDial():
+                await self._crew.join()
+        return None
 
     async def _ordered(self, order: RunTwiml) -> CallOver:
         """Somebody outside gave the call to an app; the plan has no more say in it."""

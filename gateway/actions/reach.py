@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from gateway.actions.line import Line, StepFailed
-from gateway.announcer import CallerGone
+from gateway.announcer import BrokenOff, CallerGone
 from gateway.calls.call_events import BridgeChanged, TransferChanged
 from gateway.control.dialer import Dialer
 from media.clock import now
@@ -86,7 +86,7 @@ async def _loop(line: Line, sound: Pcm) -> None:
     try:
         while len(sound):
             await line.announcer.sound(sound)
-    except CallerGone:
+    except (CallerGone, BrokenOff):
         pass
 
 

@@ -15,7 +15,7 @@ import structlog
 
 from engines.base import EngineError
 from gateway.actions.line import Line
-from gateway.announcer import CallerGone
+from gateway.announcer import BrokenOff, CallerGone
 from media.frame import AudioFrame, Pcm, Voice
 from media.legs.base import DtmfReceived, LegEvent
 from media.segmenter import SpeechEnded, SpeechStarted
@@ -118,7 +118,7 @@ class _Taping:
         call.lend(self)
         try:
             ending = await announcer.until(self._over)
-        except CallerGone:
+        except (CallerGone, BrokenOff):
             ending = "hangup"
         finally:
             guard.cancel()
