@@ -210,7 +210,7 @@ async def _dialplan(patient: Patient) -> str:
     config = patient.config
     agents = AgentRegistry(config.agents)
     patient.closing.push_async_callback(agents.aclose)
-    plan = Dialplan.load(config.dialplan.files or (BUILT_IN,), agents.names)
+    plan = Dialplan.load(config.dialplan.files or (BUILT_IN,), agents.names, config.dialplan.region)
     return f"{len(plan.routes)} routes: {', '.join(route.name for route in plan.routes)}"
 
 
