@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import phonenumbers
@@ -24,6 +25,7 @@ def normalise(address: str) -> str:
     return bare if _NUMBER.fullmatch(bare) else text
 
 
+@functools.lru_cache(maxsize=4096)
 def e164(normalised: str, region: str) -> str:
     """The number as `+49301234567`, when it is one that exists as dialled in this region; else "".
 
