@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,17 @@ from gateway.calls.call_events import BridgeChanged, TransferChanged
 from gateway.control.dialer import Dialer
 from media.clock import now
 from media.frame import AudioFrame, Pcm, Voice, samples
-from media.legs.base import DtmfReceived, EndReason, Leg, LegClosed, LegError, LegEvent, LegRinging
+from media.legs.base import (
+    DtmfReceived,
+    EndReason,
+    Leg,
+    LegClosed,
+    LegError,
+    LegEvent,
+    LegHeld,
+    LegResumed,
+    LegRinging,
+)
 from media.live_resample import LiveResampler
 from media.tones import ringback
 from media.wav import read_mono
@@ -99,8 +110,10 @@ class _Bridge:
         self._near, self._far = line.call.leg, other
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.call.replies += 1
-        self._from_caller = _Way(self._near, self._far, 1, self._from_near, self._keyed)
-        self._from_other = _Way(self._far, self._near, line.call.replies, self._from_far)
+        limit = line.ears.settings.turns.guards.media_lost
+        near_lost, far_lost = _Silence(limit, self._near_lost), _Silence(limit, self._end)
+        self._from_caller = _Way(self._near, self._far, 1, self._from_near, near_lost, self._keyed)
+        self._from_other = _Way(self._far, self._near, line.call.replies, self._from_far, far_lost)
 
     async def run(self) -> None:
         call, announcer = self._line.call, self._line.announcer
@@ -127,13 +140,38 @@ class _Bridge:
     def _keyed(self, key: str) -> bool:
         if key != self._ends_on:
             return False
-        if not self._ended.done():
-            self._ended.set_result(None)
+        self._end()
         return True
 
     def _from_far(self, event: LegEvent) -> None:
-        if isinstance(event, LegClosed) and not self._ended.done():
+        if isinstance(event, LegClosed):
+            self._end()
+
+    def _end(self) -> None:
+        if not self._ended.done():
             self._ended.set_result(None)
+
+    def _near_lost(self) -> None:
+        self._line.announcer.stop(EndReason.MEDIA_LOST)
+
+
+class _Silence:
+    """Notices that a leg's network sends nothing any more, while nobody holds: a dead end never hangs up."""
+
+    def __init__(self, limit: float, lost: Callable[[], None]) -> None:
+        self._limit = limit
+        self._lost = lost
+        self._since = math.nan
+        self._held = False
+
+    def hear(self, frame: AudioFrame) -> None:
+        if not (frame.lost or frame.dtx) or self._held or math.isnan(self._since):
+            self._since = frame.arrived
+        elif frame.arrived - self._since > self._limit:
+            self._lost()
+
+    def notice(self, event: LegEvent) -> None:
+        self._held = isinstance(event, LegHeld) or (self._held and not isinstance(event, LegResumed))
 
 
 class _Way:
@@ -145,6 +183,7 @@ class _Way:
         sink: Leg,
         reply: int,
         others: Callable[[LegEvent], None],
+        silence: _Silence,
         kept: Callable[[str], bool] = lambda key: False,
     ) -> None:
         """`kept`: whether a key means us, and is not passed on."""
@@ -152,6 +191,7 @@ class _Way:
         self._sink = sink
         self._reply = reply
         self._others = others
+        self._silence = silence
         self._kept = kept
         self._resampler: LiveResampler | None = None
         self._keys: asyncio.Queue[str] = asyncio.Queue(_KEYS_WAITING)
@@ -160,6 +200,7 @@ class _Way:
         self.carries = False
 
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
+        self._silence.hear(frame)
         if not self.carries:
             return
         pcm = frame.pcm
@@ -174,6 +215,7 @@ class _Way:
         self._sink.playout.write(pcm, self._reply)
 
     def notice(self, event: LegEvent) -> None:
+        self._silence.notice(event)
         if not isinstance(event, DtmfReceived):
             self._others(event)
         elif not self._kept(event.digit) and not self._keys.full():

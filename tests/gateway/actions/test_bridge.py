@@ -14,7 +14,7 @@ from gateway.dialplan.actions_reach import Bridge
 from gateway.dialplan.match import Match, Route
 from gateway.dialplan.plan import Dialplan
 from gateway.dialplan.steps import plain
-from media.legs.base import DtmfReceived, EndReason, Leg, LegRinging
+from media.legs.base import DtmfReceived, EndReason, Leg, LegHeld, LegRinging
 from tests.fakes.desk import FrontDesk, Phone
 from tests.fakes.tts import ToneTts
 from tests.virtual_time import run_virtual
@@ -124,6 +124,39 @@ def test_nobody_is_called_any_more_when_the_caller_gives_up_meanwhile() -> None:
         phone.close(EndReason.CALLER_HUNG_UP)
         await desk.until_idle()
         assert dialer.given_up and not callee.was_answered
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_a_telephone_that_vanished_does_not_keep_the_other_for_ever(who: str) -> None:
+    async def main() -> None:
+        callee = Callee()
+        desk, _ = front(callee)
+        phone = Phone()
+        (phone if who == "caller" else callee).vanishes_at = 5.0
+        desk.reception.take(phone)
+        await desk.until_idle(60.0)
+        (record,) = desk.keeper.records
+        reasons = {"caller": EndReason.MEDIA_LOST, "callee": EndReason.DIALPLAN_HUNG_UP}
+        assert record.end_reason is reasons[who] and 34.0 < record.duration < 38.0
+        assert callee.hung_up
+
+    run_virtual(main())
+
+
+def test_whoever_holds_may_be_silent_for_long() -> None:
+    async def main() -> None:
+        callee = Callee()
+        desk, _ = front(callee)
+        phone = Phone()
+        phone.vanishes_at = 5.0
+        phone.does = [(4.0, LegHeld(4.0))]
+        desk.reception.take(phone)
+        await asyncio.sleep(90.0)
+        assert len(desk.registry) == 1
+        phone.close(EndReason.CALLER_HUNG_UP)
+        await desk.until_idle()
 
     run_virtual(main())
 
