@@ -67,6 +67,9 @@ USUAL_RATE = 8000
 _LOST = frozenset({EndReason.DEAD_AIR, EndReason.ENGINE_FAILED, EndReason.INTERNAL_ERROR})
 """Ends of a conversation that the caller did not bring about, and may survive."""
 
+_LAST_WORDS = 60.0
+"""Seconds that a route has beyond the longest conversation, for what comes before and after it."""
+
 KEY_PAUSE = 0.5
 """Seconds that a `w` among keys to send stands for."""
 
@@ -164,6 +167,8 @@ class RouteRun:
         async with self._closing:
             try:
                 self._line = self._open_line()
+                self._line = self._open_line()
+                self._closing.callback(self._limited().cancel)
                 end = await self._flow().run(self._route, await self._open())
             except CallerGone as gone:
                 end = CallOver(gone.reason)
@@ -182,6 +187,12 @@ class RouteRun:
         return Flow(
             self._plan, self._line, self, parts.reach(), parts.session.phrases.failure_goodbye, parts.on_step
         )
+
+    def _limited(self) -> asyncio.TimerHandle:
+        """No route goes on for ever. A conversation ends by itself before, with a word of goodbye."""
+        guards = self._parts.session.turns.guards
+        seconds = guards.max_duration + guards.goodbye + _LAST_WORDS
+        return asyncio.get_running_loop().call_later(seconds, self.hang_up, EndReason.MAX_DURATION)
 
     def _open_line(self) -> Line:
         parts, call = self._parts, self._call

@@ -11,6 +11,7 @@ import pytest
 
 from engines.base import SpeechChunk, TtsOptions
 from gateway.calls.settings import DeadlineSettings, SessionSettings
+from gateway.calls.turn_settings import GuardSettings, TurnSettings
 from gateway.dialplan.actions import (
     Answer,
     ConnectAgent,
@@ -221,3 +222,17 @@ def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
         assert phone.hung_up == [EndReason.INTERNAL_ERROR]
 
     asyncio.run(main())
+
+
+def test_no_route_goes_on_for_ever() -> None:
+    async def main() -> None:
+        guards = GuardSettings(max_duration=100.0, warning=0.0)
+        settings = SessionSettings(turns=TurnSettings(guards=guards))
+        desk = FrontDesk([Answer(), *[SayText("one " * 400)] * 10], session=settings)
+        phone = Phone()
+        desk.reception.take(phone)
+        await desk.until_idle(600.0)
+        assert phone.hung_up == [EndReason.MAX_DURATION]
+        assert desk.keeper.records[0].duration == pytest.approx(170.0, abs=1.0)
+
+    run_virtual(main())
