@@ -69,7 +69,7 @@ class RehearsedAgent:
 
 
 class RehearsedDialer:
-    """A `Dialer`. Who is not in the case is denied, as a guard without rules would."""
+    """A `Dialer` and a `TransferGuard`. Who is not in the case is denied, as a guard without rules would."""
 
     def __init__(self, people: Mapping[str, str], told: Callable[[str], None]) -> None:
         """`people`: what each number does: `answers`, or a word of `ANSWERS`; `told` hears of each call."""
@@ -105,6 +105,15 @@ class RehearsedDialer:
         loop.call_later(TALK, leg.hang_up, EndReason.CALLER_HUNG_UP)
         loop.call_soon(leg._notice, LegAnswered(loop.time(), leg.sample_rate, "PCMU"))
         return leg
+
+    def may_send(self, target: str, *, trunk: str) -> None:
+        """See `TransferGuard.may_send`."""
+        if not self.code(target):
+            raise DialDenied("the case does not say what this number does", reason="rehearsal")
+
+    def may_be_asked(self, target: str, *, trunk: str) -> None:
+        """See `TransferGuard.may_be_asked`."""
+        self.may_send(target, trunk=trunk)
 
 
 class RehearsedAnswer:

@@ -121,6 +121,7 @@ async def _call(
         wall=lambda: at + timedelta(seconds=loop.time()),
         reach=lambda: Reach(dialer, hooks),
         on_step=step,
+        transfers=dialer,
     )
     desk = Desk(lambda: plan, registry, parts, 5, down=lambda: frozenset(case.down))
     reception = Reception(desk)
