@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -130,6 +131,25 @@ def test_a_pipecat_bot_hears_and_is_heard(listener: Listener, tmp_path: Path) ->
             assert call.wait().hung_up_on == 1
         (record,) = node.records("closer")
         assert record["end_reason"] == "dialplan_hung_up", record
+
+
+def test_a_pipecat_bot_hangs_up_by_twilios_rest_api(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    bot = PipecatBot("closer", rest=f"http://127.0.0.1:{port}")
+    try:
+        settings = {
+            "agents": {"closer": agent(bot.url)}, "api": {"port": port}, "twiml": {"auth_token": TOKEN},
+        }  # fmt: skip
+        with Node(tmp_path, settings, plan("closer")) as node:
+            audio = speech(tmp_path, "check-number-dial-again", room=3.0)
+            with Sipp(CallPlan(node.target, "closer", "closer", audio=audio, hold_s=20.0)) as call:
+                assert call.wait().hung_up_on == 1
+            (record,) = node.records("closer")
+            assert record["end_reason"] == "api_hung_up", record
+            assert record["duration_seconds"] < 10
+    finally:
+        bot.stop()
 
 
 def _check_interruption(record: dict[str, Any], recording: Path, listener: Listener) -> None:
