@@ -144,7 +144,7 @@ class Offhook:
         self.tapes = TapeDisk()
         self._closing.push_async_callback(asyncio.to_thread, self.tapes.close)
         self.twiml = self._open_twiml()
-        self.control = ControlRoom(config, self.metrics, self._closing)
+        self.control = ControlRoom(config, self.metrics, self._closing, self._asr_load)
         self.pages = PageChannels(loop.time)
         voice = open_detector(config.vad)
         self.sip = SipEndpoint(config.sip_endpoint(), lambda leg: self.reception.take(leg), voice, loop)
@@ -275,6 +275,7 @@ class Offhook:
                 usage,
                 self.control.feed,
                 self.control.book,
+                self.control.load,
                 self.twiml.progress,
                 self._sessions(),
                 self.pages,
@@ -298,6 +299,7 @@ class Offhook:
             licence=self._may_call,
             down=self._down,
             feed=self.control.feed,
+            overload=self.control.admission.judge,
             book=self.control.book,
             tape=self._tape,
         )
@@ -467,7 +469,7 @@ class Offhook:
         idle = IdleMemory(lambda: len(self.calls), give_back)
         idle.start()
         self._closing.push_async_callback(idle.aclose)
-        probe = StallProbe(self.metrics.loop_lag, self.config.stall)
+        probe = StallProbe(self._lagged, self.config.stall)
         probe.start()
         self._closing.callback(probe.close)
         counters, gauges = self.metrics.watch_counters, self.metrics.watch_gauges
@@ -479,6 +481,18 @@ class Offhook:
         gauges("store", "Redis: is it there, what was dropped without it, what waits", self.store.stats)
         for bench in (self._recogniser.bench, self._voice.bench):
             gauges(f"{bench.kind}_engine", f"The {bench.kind} engines: state, load, counts", bench.stats)
+
+    def _lagged(self, seconds: float) -> None:
+        self.metrics.loop_lag(seconds)
+        self.control.admission.lag(seconds)
+
+    def _asr_load(self) -> float:
+        """Of the recogniser that has most room, with one stream more; 0 where nobody knows."""
+        at = asyncio.get_running_loop().time()
+        members = [one for one in self._recogniser.bench.members if one.usable(at)]
+        if not members or not all(one.places for one in members):
+            return 0.0
+        return min(one.load + 1 / one.places for one in members)
 
     def _lost_on_disk(self) -> dict[str, float]:
         return {"tape_blocks": self.tapes.dropped, "records": self.keeper.failures}
@@ -521,6 +535,8 @@ class Offhook:
     async def _room(self) -> None:
         if self.calls.draining:
             raise PartFailed("the node is draining")
+        if why := self.control.admission.state(len(self.calls)):
+            raise PartFailed(f"the running calls leave no room: {why}")
         if len(self.calls) >= self.config.limits.max_calls:
             raise PartFailed(f"all {self.config.limits.max_calls} places are taken")
 

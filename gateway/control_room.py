@@ -16,11 +16,13 @@ from gateway.audio.outbound import Outbound
 from gateway.audio.settings import FetchSettings
 from gateway.calls.registry import CallRegistry
 from gateway.config import Config
+from gateway.control.admission import Admission
 from gateway.control.dialer import Placer
 from gateway.control.event_feed import EventFeed
 from gateway.control.event_log import EventLog
 from gateway.control.guard import Guard
 from gateway.control.guarded_dialer import GuardedDialer, Totals
+from gateway.control.load_watch import LoadWatch
 from gateway.control.order_desk import OrderDesk
 from gateway.control.originate import Originator
 from gateway.control.twilio_book import TwilioBook
@@ -30,12 +32,20 @@ from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.reception import Desk
 from gateway.twiml.node import TwimlNode
+from media.clock import now
 
 
 class ControlRoom:
     """Made before the calls are; `open_dialer` and `open_calls` follow as what they need is there."""
 
-    def __init__(self, config: Config, metrics: Metrics, closing: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        config: Config,
+        metrics: Metrics,
+        closing: AsyncExitStack,
+        engine_load: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`engine_load`: of the recogniser that the next call would get, with that call."""
         self._config = config
         self._metrics = metrics
         self._closing = closing
@@ -43,6 +53,9 @@ class ControlRoom:
         self.events = EventLog(settings.kept, uuid.uuid4().hex[:12], _wall)
         self.feed = EventFeed(self.events)
         self.book = TwilioBook(_wall)
+        self.admission = Admission(config.admission, now, engine_load)
+        self.load = LoadWatch(self.admission)
+        metrics.watch_gauges("admission", "What new calls are judged by", self.admission.figures)
         # Only the operator writes these addresses, so those of his own network are fine.
         sender = Outbound(FetchSettings(allow=("0.0.0.0/0", "::/0")))
         hooks = Webhooks(settings.webhooks, sender, time.time)

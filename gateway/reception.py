@@ -58,6 +58,8 @@ class Desk:
     """Keeps the sound of one that asks for it."""
     licence: Callable[[int], str] = lambda running: ""
     """Why the licence allows no further call beside so many, or ""; never asked about one that runs."""
+    overload: Callable[[int], str] = lambda running: ""
+    """Which measured load would break the running calls with one more, or ""."""
     feed: EventFeed | None = None
     """Told of calls that begin, and of those that are refused."""
     book: TwilioBook | None = None
@@ -65,6 +67,9 @@ class Desk:
 
     def admit(self, call_id: str) -> tuple[Refusal, str] | None:
         """Take a place for a call, to be given back by `attended`; else why not, and what to say of it."""
+        running = len(self.registry)
+        if not self.registry.draining and (why := self.overload(running)):
+            return Refusal(503, self.retry_after, why), why
         if told := self.licence(len(self.registry)):
             return Refusal(503, self.retry_after, LICENCE), told
         if (refusal := self.registry.admit(call_id)) is not None:

@@ -18,6 +18,7 @@ from gateway.batch.settings import BatchSettings
 from gateway.calls.registry import RegistrySettings
 from gateway.calls.settings import SessionSettings
 from gateway.config.engine_sections import AsrSection, FleetSettings, TtsSection
+from gateway.control.admission import AdmissionSettings
 from gateway.control.event_settings import EventSettings
 from gateway.control.outbound_settings import OutboundSettings
 from gateway.control.settings import ControlSettings
@@ -97,6 +98,8 @@ class Config:
     """Agents by the names that the dialplan uses. A list of your own replaces the built-in `echo`."""
     dialplan: DialplanSettings = field(default_factory=DialplanSettings)
     """Which calls are taken and what happens in them."""
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    """When new calls are refused for the sake of the running ones."""
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     """Calls of ours and transfers: nothing is allowed until a rule says so."""
     control: ControlSettings = field(default_factory=ControlSettings)

@@ -228,7 +228,7 @@ def test_a_blind_transfer_that_succeeds_and_one_that_fails(caller: Caller) -> No
         moved = eventually(partial(caller.seen, "call.transfer_changed", state=state, target="4711"))
         assert moved["data"]["kind"] == "blind"
         if state == "failed":
-            assert eventually(lambda: caller.seen("call.order_refused"))["data"]["sip_code"] == 486
+            assert eventually(lambda: caller.seen("call.order_refused", sip_code=486))
             assert caller.order("say?wait=20", text="I am still here.").json()["done"]
     phone.respond(phone.expect("BYE"))
     assert caller.ended()["reason"] == "transferred"
