@@ -158,6 +158,7 @@ class Offhook:
         await self._start_web()
         await self._start_api()
         self._watch()
+        self.control.keep_swept()
         self.prompter.prepare(self.dialplan.plan)
 
     async def drain(self) -> None:

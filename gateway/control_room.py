@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from gateway.dialplan.plan import Dialplan
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.reception import Desk
+from gateway.record_archive import RecordArchive
 from gateway.twiml.node import TwimlNode
 from media.clock import now
 
@@ -53,6 +55,7 @@ class ControlRoom:
         self.events = EventLog(settings.kept, uuid.uuid4().hex[:12], _wall)
         self.feed = EventFeed(self.events)
         self.book = TwilioBook(_wall)
+        self.archive = RecordArchive(config.node.record_dir, _wall)
         self.admission = Admission(config.admission, now, engine_load)
         self.load = LoadWatch(self.admission)
         metrics.watch_gauges("admission", "What new calls are judged by", self.admission.figures)
@@ -64,6 +67,15 @@ class ControlRoom:
         self._subscribers = Subscribers(settings.subscribers)
         metrics.watch_gauges("webhooks", "Call events to webhooks", hooks.stats)
         metrics.watch_gauges("event_subscribers", "Who reads call events", self._subscribers.stats)
+
+    def keep_swept(self) -> None:
+        """Delete old records from now on, where they are not kept for ever."""
+        if not (days := self._config.node.keep_days):
+            return
+        sweeping = asyncio.get_running_loop().create_task(self.archive.keep_swept(days), name="sweep-records")
+        self._closing.callback(sweeping.cancel)
+        told = "Files of old calls that were deleted"
+        self._metrics.watch_counters("swept", told, lambda: {"files": float(self.archive.swept)})
 
     def open_dialer(self, placer: Placer, totals: Totals) -> GuardedDialer:
         """The one way to call somebody."""
@@ -98,6 +110,7 @@ class ControlRoom:
             agents=lambda: tuple(config.agents),
             live=live.views,
             record=RecordFiles(config.node.record_dir).record,
+            archive=self.archive,
             events=self.events,
             settings=config.control,
             event_settings=config.events,

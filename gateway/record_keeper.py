@@ -6,17 +6,17 @@ import asyncio
 import json
 import os
 import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from gateway.calls.record import CallRecord
 from gateway.observers import SilentObserver
+from gateway.record_archive import JOURNAL, put_away
 
 log = structlog.get_logger(__name__)
-
-JOURNAL = "calls.jsonl"
-"""All records of the folder, one JSON object a line, in the order in which the calls ended."""
 
 
 def open_folder(folder: Path) -> None:
@@ -29,8 +29,10 @@ def open_folder(folder: Path) -> None:
 class RecordKeeper(SilentObserver):
     """Keeps `<call id>.json` for each call, and the journal of all. Writing never holds up a call."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wall: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """`wall`: the time; a new day (UTC) begins a new journal."""
         self._folder = folder
+        self._wall = wall
         self._writing: set[asyncio.Task[None]] = set()
         self._order = asyncio.Lock()
         self.failures = 0
@@ -60,5 +62,6 @@ class RecordKeeper(SilentObserver):
         staged = self._folder / f".{call_id}.json"
         staged.write_text(json.dumps(json.loads(line), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         os.replace(staged, self._folder / f"{call_id}.json")
+        put_away(self._folder, self._wall().astimezone(UTC).date())
         with (self._folder / JOURNAL).open("a", encoding="utf-8") as journal:
             journal.write(line + "\n")

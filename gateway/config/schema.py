@@ -48,6 +48,8 @@ class NodeSettings:
     """At shutdown, how long running calls may go on before they are ended; 0 or more."""
     record_dir: Path = Path("recordings")
     """Folder for each call's record (JSON, with what was said) and its sound (WAV); made when missing."""
+    keep_days: int = 0
+    """Days after which records and recordings are deleted, whole days at once; 0 keeps them for ever."""
     recordings: bool = False
     """Keep the sound of calls as WAV, caller left and agent right. The law may ask you to tell the caller."""
     data: Literal["node", "site", "cloud"] = "site"
@@ -58,6 +60,8 @@ class NodeSettings:
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in ".-" for c in self.name):
             raise ValueError("name: must be letters, digits, dots and dashes")
+        if not 0 <= self.keep_days <= 36_500:
+            raise ValueError("keep_days: must lie between 0 and 36500")
         if self.drain_seconds < 0:
             raise ValueError("drain_seconds: must be 0 or more")
 

@@ -23,6 +23,7 @@ from gateway.control.order_desk import OrderDesk
 from gateway.control.settings import ControlSettings
 from gateway.keys.keyring import Keyring
 from gateway.keys.limits import MemoryLimits
+from gateway.record_archive import RecordArchive
 from tests.fakes.callee import Callee
 from tests.fakes.office import Office
 
@@ -48,6 +49,7 @@ class ControlApi:
             agents=lambda: ("desk",),
             live=desk.live.views,
             record=RecordFiles(folder).record,
+            archive=RecordArchive(folder, _wall),
             events=desk.events,
             settings=settings,
             event_settings=EventSettings(unread_seconds=5.0),

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from gateway.calls.record import CallRecord, TurnRecord
-from gateway.record_keeper import JOURNAL, RecordKeeper
+from gateway.record_archive import JOURNAL
+from gateway.record_keeper import RecordKeeper
 from media.legs.base import Direction, EndReason, Parties
 
 

@@ -16,6 +16,7 @@ from gateway.control.originate import Originator
 from gateway.control.settings import ControlSettings
 from gateway.dialplan.plan import Dialplan
 from gateway.errors import LimitReached
+from gateway.record_archive import RecordArchive
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class CallControl:
     """Names of the configured agents."""
     live: Callable[[], Sequence[CallView]]
     record: Callable[[str], Awaitable[CallView | None]]
+    archive: RecordArchive
     events: EventLog
     settings: ControlSettings
     event_settings: EventSettings

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from gateway.api.calls import events, same_site, sounds
+from gateway.api.calls import events, records, same_site, sounds
 from gateway.api.calls.bodies import (
     AttendedBody,
     BridgeBody,
@@ -27,6 +27,7 @@ from gateway.api.calls.bodies import (
 from gateway.api.calls.errors import error_shape
 from gateway.api.calls.parts import CallControl
 from gateway.api.calls.place import order_of
+from gateway.api.calls.records import without_words
 from gateway.api.core.door import Caller
 from gateway.api.dialect import room
 from gateway.calls.orders import (
@@ -75,6 +76,7 @@ Give: TypeAlias = Callable[[Request, str, Order, float], Awaitable[Response]]
 def add_routes(api: FastAPI, parts: CallControl) -> None:
     """Adds the routes."""
     events.add_routes(api, parts)  # before `/v1/calls/{call_id}`, which would take their paths
+    records.add_routes(api, parts)
     router = room(parts, error_shape, tag="call control")
     _add_calls(router, parts)
     _add_speech(router, parts)
@@ -235,15 +237,3 @@ def _giver(parts: CallControl) -> Give:
 def _told(given: OrderGiven) -> Response:
     """200 when it is done, 202 while it is under way."""
     return JSONResponse({"order_id": given.order_id, "done": given.done}, 200 if given.done else 202)
-
-
-def without_words(record: Any, caller: Caller) -> dict[str, Any]:
-    """A record as this key may see it: without what was said and pressed, unless it may hear calls."""
-    told = dict(record)
-    if Scope.WORDS in caller.scopes:
-        return told
-    hidden = ("said", "reply", "heard", "dtmf")
-    told["turns"] = [
-        {name: value for name, value in turn.items() if name not in hidden} for turn in told.get("turns", ())
-    ]
-    return told

@@ -224,6 +224,42 @@ def test_a_record_shows_words_to_whoever_may_hear(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_finished_calls_are_found_by_what_they_were(tmp_path: Path) -> None:
+    keyring, header = with_keys(tmp_path)
+    turn = {"number": 1, "said": "my name", "turn_ms": 500}
+    lines = [
+        {"call_id": f"c{n}", "started": f"2026-03-0{n}T10:00:00.000+00:00", "route": "desk", "turns": [turn],
+         "parties": {"caller": "100", "called": "200"}, "end_reason": "caller_hung_up"}
+        for n in range(1, 5)
+    ]  # fmt: skip
+    (tmp_path / "calls.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    (tmp_path / "c1.json").write_text(json.dumps(lines[0]))
+    (tmp_path / "c1.wav").write_bytes(b"RIFF")
+
+    async def main() -> None:
+        api = ControlApi(Callee(), keyring=keyring, folder=tmp_path)
+        looks, hears = header(Scope.CALLS), header(Scope.CALLS, Scope.WORDS)
+        page = (await api.ask("GET", "/v1/calls/records?most=2", None, looks)).json()
+        assert [one["call_id"] for one in page["records"]] == ["c4", "c3"]
+        assert page["records"][0]["turns"] == [{"number": 1, "turn_ms": 500}]
+        more = f"/v1/calls/records?cursor={page['cursor']}&from=2026-03-01T09:00:00Z&to=2026-03-02T10:00:00Z"
+        found = (await api.ask("GET", more, None, hears)).json()
+        assert [one["call_id"] for one in found["records"]] == ["c1"] and found["records"][0]["turns"] == [
+            turn
+        ]
+        told(await api.ask("GET", "/v1/calls/records?cursor=x", None, looks), 422, field="cursor")
+        told(await api.ask("GET", "/v1/calls/records?from=soon", None, looks), 422, field="from")
+        told(await api.ask("GET", "/v1/calls/records", None), 401)
+        told(await api.ask("GET", "/v1/calls/c1/record", None, looks), 200, call_id="c1")
+        told(await api.ask("GET", "/v1/calls/c9/record", None, looks), 404)
+        told(await api.ask("GET", "/v1/calls/c1/recording", None, looks), 403)
+        sound = await api.ask("GET", "/v1/calls/c1/recording", None, hears)
+        assert sound.status_code == 200 and sound.content == b"RIFF"
+        told(await api.ask("GET", "/v1/calls/c2/recording", None, hears), 404)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
