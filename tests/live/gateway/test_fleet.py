@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from callers.sipp import CallPlan, Sipp, free_port
+from callers.sipp import CallPlan, Sipp
 from tests.live.gateway.listening import prompt, same_words, speech
 from tests.live.gateway.node import Node, eventually
-from tests.live.store.redis_process import redis_process
+from tests.live.store.redis_process import free_port, redis_process
 
 pytestmark = pytest.mark.live
 
