@@ -6,7 +6,7 @@ import secrets
 
 import numpy as np
 
-from media.frame import FRAME_MS, Pcm, frame_samples
+from media.frame import Pcm, frame_samples
 from media.legs.webrtc_codecs import Codec
 from media.legs.webrtc_playout import SharedPlayout
 from media.legs.webrtc_rtp import write_rtp
@@ -85,6 +85,3 @@ class Mouth:
         self.packets += 1
         self.octets += len(payload)
         return write_rtp(self._payload_type, marker, self._sequence, self.last_timestamp, self.ssrc, payload)
-
-
-FRAME_SECONDS = FRAME_MS / 1000

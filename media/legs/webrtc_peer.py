@@ -11,15 +11,16 @@ from aioice import Candidate
 from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, RTCSctpTransport
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
+from media.legs.webrtc_answer import OurSide, write_answer, write_fragment
 from media.legs.webrtc_channels import DataChannels
 from media.legs.webrtc_ear import Ear, Heard
 from media.legs.webrtc_facts import Connected, Digit, Fact, Gone, Lost
-from media.legs.webrtc_ice import IcePath
 from media.legs.webrtc_mouth import Mouth
+from media.legs.webrtc_path import IcePath
 from media.legs.webrtc_playout import SharedPlayout
 from media.legs.webrtc_reports import Reports
 from media.legs.webrtc_rtp import KeyReader, is_rtcp, read_rtp
-from media.legs.webrtc_sdp import IceLogin, Offer, OurSide, write_answer, write_fragment
+from media.legs.webrtc_sdp import IceLogin, Offer
 from media.legs.webrtc_settings import WebRtcSettings
 
 _REPORT_SECONDS = 2.0

@@ -9,18 +9,16 @@ from aioice import Candidate
 from hypothesis import given
 from hypothesis import strategies as st
 
+from media.legs.webrtc_answer import OurSide, write_answer, write_fragment
 from media.legs.webrtc_sdp import (
     LARGEST,
     MOST_CANDIDATES,
     IceLogin,
     NothingInCommon,
-    OurSide,
     SdpBroken,
     read_fragment,
     read_offer,
     usable,
-    write_answer,
-    write_fragment,
 )
 
 CODECS = ("opus", "PCMU", "PCMA")
