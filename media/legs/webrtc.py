@@ -185,12 +185,10 @@ class WebRtcLeg:
         self.send_text(CHANNEL, json.dumps({"type": "digits", "who": "agent", "digits": digits}))
 
     async def hold(self, on: bool) -> None:
-        """The page is told, and nobody hears it; what it plays to the person is its own affair."""
+        """Nobody hears the page; what it plays to the person is its own affair."""
         if self._state is not LegState.UP:
             raise LegError("only a call that is up can be held")
-        if on != self._held:
-            self._held = on
-            self.send_text(CHANNEL, json.dumps({"type": "hold", "on": on}))
+        self._held = on
 
     async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
         """Browsers have no REFER: always raises `LegError`; bridge the call instead."""
