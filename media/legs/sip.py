@@ -12,8 +12,9 @@ import framebus
 import structlog
 
 from media.dtmf import is_digit
-from media.frame import AudioFrame, Voice
+from media.frame import FRAME_MS, AudioFrame, Voice
 from media.legs.base import (
+    AudioOneWay,
     Direction,
     EndReason,
     Leg,
@@ -48,6 +49,7 @@ from media.legs.sip_facts import (
 from media.legs.sip_hold import Hold
 from media.legs.sip_keys import SipKeys
 from media.legs.sip_media import Media
+from media.legs.sip_one_way import OneWayWatch
 from media.legs.sip_playout import SipPlayout
 from media.legs.sip_referral import ReferAnswered, ReferNotified
 from media.legs.sip_referred import Referred
@@ -118,6 +120,7 @@ class SipLeg:
         self._stats: dict[str, int | float | str] = {}
         self._inbox = Inbox()
         self._keys = SipKeys(self._inbox.notice, inband=_hears_tones(desk.settings, parties.trunk))
+        self._one_way = OneWayWatch()
         self._transfer = Transfer()
         self._referred = Referred(lambda do: desk.on_call(key, do), lambda do: desk.post_to_call(key, do))
         self._hold = Hold(self._offer, owns_call_id=direction is Direction.OUTBOUND)
@@ -278,8 +281,12 @@ class SipLeg:
     def stats(self) -> dict[str, int | float | str]:
         """Counters of the media path: those of RTP once the leg is over, those of the bus at any time."""
         if self._state is not LegState.CLOSED:
-            return {**self._stats, **self._media.stats(), **self._desk.bus_stats(self.bus_leg)}
+            return {**self._stats, **self._own_stats()}
         return dict(self._stats)
+
+    def _own_stats(self) -> dict[str, int | float | str]:
+        counts = {"one_way": self._one_way.count, "keys_repeated": self._keys.repeated}
+        return {**self._media.stats(), **counts, **self._desk.bus_stats(self.bus_leg)}
 
     def _begin_hangup(self, reason: EndReason, cause: int = 0) -> None:
         if self._state is LegState.CLOSED or self._reason is not None:
@@ -310,6 +317,10 @@ class SipLeg:
         """A frame of the far end's audio."""
         self._inbox.hear(frame, voice)
         self._keys.hear(frame)
+        expected = self._state is LegState.UP and not (self._hold.on or self._media.held)
+        quiet = self._one_way.frame(FRAME_MS / 1000, nothing=frame.dtx, expected=expected)
+        if quiet and not self._desk.bus_stats(self.bus_leg).get("rx_comfort_noise"):
+            self._inbox.notice(AudioOneWay(self._loop.time(), quiet, self._media.addresses))
 
     def fact(self, fact: Fact) -> None:
         """Something that the SIP thread saw."""
@@ -402,7 +413,7 @@ class SipLeg:
         self._hold.close()
         self._referred.close()
         end = CallEnd(self._direction, phase, fact.ended_by, fact.sip_code)
-        self._stats = {**fact.stats, **self._media.stats(), **self._desk.bus_stats(self.bus_leg)}
+        self._stats = {**fact.stats, **self._own_stats()}
         self._state = LegState.CLOSED
         _settle(self._confirmed)
         self._stop_waiting()

@@ -265,12 +265,15 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
     def _media_changed(self, media: Any) -> None:
         active = media.status in _RUNNING
         held = not media.dir & pjsua2.PJMEDIA_DIR_ENCODING
-        codec, rate = "", 0
+        codec, rate, addresses = "", 0, ""
         if active:
             self._stream = media.index
-            codec = str(self.getStreamInfo(media.index).codecName)
+            stream = self.getStreamInfo(media.index)
+            codec = str(stream.codecName)
+            ours = self.getMedTransportInfo(media.index)
+            addresses = f"ours {ours.localRtpName} theirs {stream.remoteRtpAddress}"
             rate = self._keeper.sample_rate(self.bus_leg)
-        self._keeper.tell(self.key, MediaChanged(active, held, codec, rate))
+        self._keeper.tell(self.key, MediaChanged(active, held, codec, rate, addresses))
 
     @guarded
     def onCallRxOffer(self, prm: Any) -> None:

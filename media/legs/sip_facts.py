@@ -43,6 +43,8 @@ class MediaChanged:
     codec: str
     sample_rate: int
     """Of the frames on the bus; 0 while no stream runs."""
+    addresses: str = ""
+    """`ours host:port theirs host:port`, as both SDPs have them."""
 
 
 @dataclass(frozen=True, slots=True)

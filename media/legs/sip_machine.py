@@ -40,6 +40,7 @@ _GUARDED = (
     "call_limit",
     "body",
     "srtp_unavailable",
+    "merged",
 )
 """The guard's counters that tell of refusals."""
 _HARD_CALLS = 4_000

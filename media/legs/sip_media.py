@@ -14,11 +14,14 @@ class Media:
         self.held = False
         self.codec = ""
         self.sample_rate = 0
+        self.addresses = ""
+        """Where we want audio and where we send it."""
 
     def update(self, fact: MediaChanged) -> None:
         """Take over what an offer and an answer agreed on; a pause keeps the last codec."""
         self.active = self.active or fact.active
         self.held = fact.held
+        self.addresses = fact.addresses or self.addresses
         self.codec = fact.codec or self.codec
         self.sample_rate = fact.sample_rate or self.sample_rate
 

@@ -112,7 +112,7 @@ class SipGuard:
         """OPTIONS gets 503 from now on, as every new call will. From any thread."""
     def counts(self) -> dict[str, int]:
         """Requests by fate: passed, scanner, stranger_dropped, stranger_refused, register, method,
-        call_limit, options, body, srtp_unavailable. From any thread."""
+        call_limit, options, body, srtp_unavailable, merged. From any thread."""
 
 REFER_ASKED: Final = 0
 """A REFER came: its ticket wants an answer()."""

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::array<const char*, static_cast<std::size_t>(GuardCount::count_)> kNames{
     "passed", "scanner", "stranger_dropped", "stranger_refused", "register", "method", "call_limit", "options", "body",
-    "srtp_unavailable"};
+    "srtp_unavailable", "merged"};
 
 // Methods that only make sense within a dialog: without one the answer is 481, not 405.
 constexpr std::array<std::string_view, 6> kInDialog{"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY", "REFER"};
@@ -194,6 +194,11 @@ struct GuardHook {
   static bool invite(SipGuard& self, pjsip_rx_data* rdata) {
     pjsip_hdr headers;
     pj_list_init(&headers);
+    if (!repeated(rdata) && known_by_another_way(rdata)) {
+      answer(rdata, PJSIP_SC_LOOP_DETECTED);
+      self.count(GuardCount::merged);
+      return false;
+    }
     if (wants_dtls(rdata)) {
       add(headers, rdata->tp_info.pool, "Warning", "303 offhook \"Incompatible transport protocol\"");
       answer(rdata, PJSIP_SC_NOT_ACCEPTABLE_HERE, &headers);
@@ -208,6 +213,31 @@ struct GuardHook {
     answer(rdata, PJSIP_SC_SERVICE_UNAVAILABLE, &headers);
     self.count(GuardCount::refused_busy);
     return false;
+  }
+
+  // The same INVITE by another path (RFC 3261 section 8.2.2.2): the call that it makes is here already.
+  static bool known_by_another_way(pjsip_rx_data* rdata) {
+    for (unsigned i = 0; i < pjsua_var.ua_cfg.max_calls; ++i) {
+      const pjsip_inv_session* session = pjsua_var.calls[i].inv;
+      if (!session || session->role != PJSIP_ROLE_UAS) continue;
+      const pjsip_dialog* dialog = session->dlg;
+      if (dialog->remote.first_cseq == rdata->msg_info.cseq->cseq &&
+          pj_strcmp(&dialog->call_id->id, &rdata->msg_info.cid->id) == 0 &&
+          pj_strcmp(&dialog->remote.info->tag, &rdata->msg_info.from->tag) == 0)
+        return true;
+    }
+    return false;
+  }
+
+  // PJSIP says of an offer without a codec of ours that there was no answer; say why (section 20.43).
+  static pj_status_t on_tx_response(pjsip_tx_data* tdata) {
+    if (tdata->msg->line.status.code != PJSIP_SC_NOT_ACCEPTABLE_HERE) return PJ_SUCCESS;
+    const pj_str_t name = pj_str(const_cast<char*>("Warning"));
+    auto* warning =
+        static_cast<pjsip_generic_string_hdr*>(pjsip_msg_find_hdr_by_name(tdata->msg, &name, nullptr));
+    if (warning && view(warning->hvalue).find("No SDP answer") != std::string_view::npos)
+      warning->hvalue = pj_str(const_cast<char*>("305 offhook \"Incompatible media format\""));
+    return PJ_SUCCESS;
   }
 
   // A retransmission of an INVITE that was let in: its transaction answers it.
@@ -266,6 +296,7 @@ pjsip_module module_of_guard() {
   module.id = -1;
   module.priority = PJSIP_MOD_PRIORITY_TSX_LAYER - 1;  // before a transaction is made of the request
   module.on_rx_request = &GuardHook::on_rx_request;
+  module.on_tx_response = &GuardHook::on_tx_response;
   return module;
 }
 

@@ -24,6 +24,7 @@ enum class GuardCount : std::size_t {
   options,
   refused_body,
   refused_keying,
+  merged,
   count_
 };
 

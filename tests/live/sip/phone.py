@@ -390,6 +390,13 @@ class Phone:
         body = self.sdp() if sdp is None else sdp
         self._invite = self.request("INVITE", body=body, headers=headers)
 
+    def invite_again(self, *, branch: str = "") -> None:
+        """The first INVITE once more: as it was, or with the branch of another path."""
+        cseq, old = self._invite
+        answered, self._to = self._to, f"<{self.target_uri}>"
+        self.request("INVITE", body=self.sdp(), cseq=cseq, branch=branch or old)
+        self._to = answered
+
     def ack(self, *, failed: bool = False, body: str = "") -> None:
         """Acknowledge the last INVITE's answer; a refusal's ACK shares the INVITE's branch."""
         cseq, branch = self._invite
