@@ -104,6 +104,7 @@ class TwimlNode:
         if status is not None:
             answered = call.answered is not None
             self.progress.watch(call.call_id, fields, status, asking.line(), answered=answered)
+            self.progress.follow(call)
         sounds = Sounds(self.client, self.files, visit, most_octets=self.settings.play_megabytes * 1_000_000)
         connecting = Connecting(call, crew, asking, self.wires, sounds)
         host = CallHost(line, crew, HostParts(sounds, self.shelf, self.tapes, dialer, connecting))

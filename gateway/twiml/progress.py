@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.calls.call import Call
 from gateway.calls.call_events import CallEvent, Ringing
 from gateway.calls.record import CallRecord
 from gateway.observers import SilentObserver
@@ -13,7 +14,8 @@ from gateway.twiml.client import Ask
 from gateway.twiml.form import CallFields, CallStatus, finished, progress
 from gateway.twiml.status import StatusLine
 from gateway.twiml.verbs import Callback
-from media.legs.base import EndReason
+from media.frame import AudioFrame, Voice
+from media.legs.base import EndReason, LegClosed, LegEvent
 
 _ENDS: dict[EndReason, CallStatus] = {
     EndReason.NOT_ANSWERED: CallStatus.NO_ANSWER,
@@ -63,15 +65,24 @@ class CallProgress(SilentObserver):
         if watched is not None and isinstance(event, Ringing) and watched.fields.direction != "inbound":
             self._tell(watched, "ringing", CallStatus.RINGING)
 
+    def follow(self, call: Call) -> None:
+        """A call that is refused leaves no record: its leg tells that it is over."""
+        call.watch(_End(self, call.call_id))
+
+    def closed(self, call_id: str, end: LegClosed) -> None:
+        """The leg is over; of a call that was answered, the record is waited for."""
+        watched = self._watched.get(call_id)
+        if watched is not None and not watched.answered:
+            del self._watched[call_id]
+            self._tell(watched, "completed", _outcome(end.reason, end.sip_code))
+
     def ended(self, record: CallRecord) -> None:
         """The call is over."""
         if (watched := self._watched.pop(record.call_id, None)) is None:
             return
         status = CallStatus.COMPLETED
         if not watched.answered:
-            status = _ENDS.get(record.end_reason, CallStatus.FAILED)
-            if status is CallStatus.NO_ANSWER and record.sip_code in _BUSY:
-                status = CallStatus.BUSY
+            status = _outcome(record.end_reason, record.sip_code)
         self._tell(watched, "completed", status, record)
 
     def _tell(
@@ -81,7 +92,28 @@ class CallProgress(SilentObserver):
             return
         extra = progress(watched.sequence, self._wall())
         watched.sequence += 1
-        if record is not None:
-            extra += finished(record.duration, record.sip_code)
+        if event == "completed":
+            extra += finished(record.duration, record.sip_code) if record is not None else finished(0.0)
         form = watched.fields.form(status, extra)
         watched.line.tell(Ask(watched.callback.url, watched.callback.method, form))
+
+
+class _End:
+    """Waits for a leg's end. Serves `LegListener`."""
+
+    def __init__(self, progress: CallProgress, call_id: str) -> None:
+        self._progress = progress
+        self._call_id = call_id
+
+    def hear(self, frame: AudioFrame, voice: Voice) -> None:
+        """Not for us."""
+
+    def notice(self, event: LegEvent) -> None:
+        if isinstance(event, LegClosed):
+            self._progress.closed(self._call_id, event)
+
+
+def _outcome(reason: EndReason, sip_code: int) -> CallStatus:
+    """What Twilio calls a call that was not answered."""
+    status = _ENDS.get(reason, CallStatus.FAILED)
+    return CallStatus.BUSY if status is CallStatus.NO_ANSWER and sip_code in _BUSY else status

@@ -75,6 +75,8 @@ class Caller(ScriptedCaller):
 
     async def reject(self, sip_code: int, *, retry_after: int = 0, reason: str = "") -> None:
         self.rejected = sip_code
+        at = asyncio.get_running_loop().time()
+        self.listener.notice(LegClosed(EndReason.REJECTED, at, sip_code))
 
     async def send_dtmf(self, digits: str) -> None:
         self.pressed += digits
@@ -126,13 +128,17 @@ def place(
     speaks: Sequence[tuple[float, float, str]] = (),
     keys: Sequence[tuple[float, str]] = (),
     until: float = 60.0,
+    gives_up: float = 1e9,
     fallback: Sequence[str] = (),
     callees: Sequence[Callee] = (),
     bots: Sequence[Callable[[AppSocket], Any]] = (),
     refused: Sequence[DialFailed] = (),
     beside: Callable[[RouteRun], Awaitable[None]] | None = None,
 ) -> Came:
-    """A call to the app. `until`: when the caller hangs up; `beside` runs three seconds into the call."""
+    """A call to the app. `until`: when the caller hangs up, `gives_up`: before the answer.
+
+    `beside` runs three seconds into the call.
+    """
 
     async def main() -> Came:
         loop = asyncio.get_running_loop()
@@ -175,6 +181,9 @@ def place(
             if beside is not None:
                 await beside(run)
 
+        if gives_up < until:
+            closed = LegClosed(EndReason.CANCELLED, gives_up)
+            loop.call_later(gives_up, lambda: caller.listener.notice(closed))
         ordering = loop.create_task(order())
         reason = await run.run()
         ordering.cancel()
@@ -412,6 +421,15 @@ def test_status_callbacks_tell_of_the_whole_call() -> None:
     ]
     assert came.answered_at == 3.0 and came.caller.rang == [0.0], "a first pause rings"
     assert int(came.told("/status", "CallDuration")[2][0]) >= 1
+
+
+def test_a_call_that_was_not_taken_is_told_as_well() -> None:
+    told = replace(APP, fallback_url="", status_callback=f"{BASE}/status")
+    for said in (twiml("<Reject/>"), Said(status=500)):
+        came = place({"/voice": said, "/status": Said()}, told)
+        assert came.told("/status", "CallStatus", "CallDuration") == [("busy", "0")]
+    came = place({"/voice": twiml("", after=9.0), "/status": Said()}, told, gives_up=2.0)
+    assert came.told("/status", "CallStatus") == [("canceled",)]
 
 
 def test_a_running_call_can_be_sent_to_another_document() -> None:
