@@ -109,6 +109,7 @@ class Offhook:
         self._observers = tuple(observers)
         self._trying: set[asyncio.Task[None]] = set()
         self._closing = AsyncExitStack()
+        self._draining: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Build and start every part; what was started is stopped again when one fails.
@@ -167,8 +168,17 @@ class Offhook:
         if self.web is not None:
             self.web.drain()
         self.speech.door.draining = True
+        until = asyncio.get_running_loop().time() + self.config.node.drain_seconds
         cut = await self.calls.drain(self.config.node.drain_seconds)
-        log.info("drained", cut=cut)
+        await self.speech.door.emptied(max(0.0, until - asyncio.get_running_loop().time()))
+        log.info("drained", cut=cut, streams_cut=self.speech.door.taken)
+
+    def _begin_drain(self) -> None:
+        """Somebody asked over the API; the node stays up, and says how far it is."""
+        if self._draining is None:
+            log.info("draining", calls=len(self.calls), seconds=self.config.node.drain_seconds)
+            self._draining = asyncio.get_running_loop().create_task(self.drain(), name="drain")
+            self._closing.callback(self._draining.cancel)
 
     async def aclose(self) -> None:
         """Stop every part, the last started first. Idempotent."""
@@ -370,7 +380,7 @@ class Offhook:
             speech=self.speech if config.api.speech else None,
             web=self._web_parts(),
             recordings=self.twiml.shelf if config.twiml.auth_token else None,
-            control=self.control.api(self.speech, lambda: self.dialplan.plan, self.live),
+            control=self.control.api(self.speech, lambda: self.dialplan.plan, self.live, self._begin_drain),
             twilio=self.control.twilio(self.speech, self.twiml),
         )
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)

@@ -112,6 +112,29 @@ def tts(config: ConfigFile = None) -> None:
 
 
 @app.command()
+def drain(
+    url: Annotated[str, typer.Option(help="Of the node's API; default: as the configuration has it")] = "",
+    key: Annotated[str, typer.Option(envvar="OFFHOOK_API_KEY", help="API key with the scope control")] = "",
+    config: ConfigFile = None,
+) -> None:
+    """Have a running node take no new calls, and wait until the running ones are over.
+
+    They may go on for `node.drain_seconds`; then they are ended. The node stays up and answers 503 to new
+    calls; stop it with SIGTERM. Exit code 0 when all is over, 1 when something was left, 2 when the node
+    could not be asked.
+    """
+
+    def work() -> bool:
+        from gateway.drain_command import drain as run_drain
+
+        return run_drain(_load(config), key, typer.echo, url)
+
+    if not _run(work):
+        raise typer.Exit(1)
+    typer.echo("drained")
+
+
+@app.command()
 def doctor(config: ConfigFile = None) -> None:
     """Check addresses, ports, files, dialplan, clock, engines and a loopback call; explain each failure.
 

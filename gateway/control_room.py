@@ -97,7 +97,13 @@ class ControlRoom:
         self._orders = OrderDesk(registry.get, self.feed, settings.orders)
         self._closing.push_async_callback(self._orders.aclose)
 
-    def api(self, speech: SpeechParts, plan: Callable[[], Dialplan], live: LiveCalls) -> CallControl:
+    def api(
+        self,
+        speech: SpeechParts,
+        plan: Callable[[], Dialplan],
+        live: LiveCalls,
+        begin_drain: Callable[[], None],
+    ) -> CallControl:
         """What the call-control API is given."""
         config = self._config
         return CallControl(
@@ -116,6 +122,7 @@ class ControlRoom:
             event_settings=config.events,
             subscribers=self._subscribers,
             files=speech.recordings.files,
+            begin_drain=begin_drain,
             allowed_hosts=config.api.allowed_hosts,
         )
 

@@ -62,5 +62,7 @@ class CallControl:
     event_settings: EventSettings
     subscribers: Subscribers
     files: AudioFiles
+    begin_drain: Callable[[], None]
+    """Start draining the node; idempotent, returns at once."""
     allowed_hosts: Sequence[str]
     """Hosts whose pages may use this API from a browser; `*` for any."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from gateway.api.calls import events, records, same_site, sounds
+from gateway.api.calls import drain, events, records, same_site, sounds
 from gateway.api.calls.bodies import (
     AttendedBody,
     BridgeBody,
@@ -77,6 +77,7 @@ def add_routes(api: FastAPI, parts: CallControl) -> None:
     """Adds the routes."""
     events.add_routes(api, parts)  # before `/v1/calls/{call_id}`, which would take their paths
     records.add_routes(api, parts)
+    drain.add_routes(api, parts)
     router = room(parts, error_shape, tag="call control")
     _add_calls(router, parts)
     _add_speech(router, parts)

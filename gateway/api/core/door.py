@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class Door:
         self._counted = counted
         self._licence: LicenceView = licence or FreeLicence()
         self._taken = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
         self.draining = False
 
     @property
@@ -69,6 +72,14 @@ class Door:
     def taken(self) -> int:
         """Requests and sockets inside."""
         return self._taken
+
+    async def emptied(self, limit: float) -> None:
+        """Wait until nobody is inside, but no longer than so many seconds."""
+        try:
+            async with asyncio.timeout(limit):
+                await self._empty.wait()
+        except TimeoutError:
+            pass
 
     async def admit(
         self,
@@ -109,6 +120,7 @@ class Door:
             raise self._turned_away("full", LimitReached(told, retry_after=_RETRY_SECONDS))
         # Before anything is waited for: who comes meanwhile must see that the place is taken.
         self._taken += 1
+        self._empty.clear()
         held = ""
         try:
             if caller.at_once:
@@ -119,6 +131,8 @@ class Door:
             yield
         finally:
             self._taken -= 1
+            if not self._taken:
+                self._empty.set()
             if held:
                 await self._limits.leave(caller.key_id, held)
 

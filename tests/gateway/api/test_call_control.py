@@ -383,6 +383,21 @@ async def streamed(app: FastAPI, last_id: str) -> tuple[bytes, bool]:
     return b"".join(sent), task.done()
 
 
+@virtual
+async def test_draining_takes_no_new_calls_and_lets_the_old_ones_finish() -> None:
+    api = ControlApi(Callee(answers=1.0, hangs_up=20.0))
+    await api.post("/v1/calls", {"to": BERLIN})
+    told(await api.get("/v1/drain"), 200, draining=False, calls=1, streams=0)
+    told(await api.post("/v1/drain"), 202)
+    await asyncio.sleep(1.5)
+    told(await api.get("/v1/drain"), 200, draining=True, calls=1)
+    told(await api.post("/v1/calls", {"to": BERLIN}), 503, code="Draining")
+    told(await api.post("/v1/calls/call1/digits", {"digits": "1"}), 200)
+    await asyncio.sleep(20.0)
+    told(await api.get("/v1/drain"), 200, draining=True, calls=0)
+    assert await api.drained == 0
+
+
 def test_every_address_is_described() -> None:
     async def main() -> None:
         described = ControlApi(Callee()).app.openapi()["paths"]

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -278,3 +280,29 @@ def test_machines_are_found_out(caller: Caller) -> None:
     caller.phone.rtp.talk(read_mono(SPEECH / "queue-youarenext.wav", 8000))
     judged = eventually(lambda: caller.seen("call.machine_judged"))["data"]
     assert judged["verdict"] == "machine"
+
+
+def test_a_node_is_drained_while_its_last_call_finishes(tmp_path: Path) -> None:
+    rule = {"trunk": "local", "extensions": ["phone"]}
+    with Node(tmp_path, {"outbound": {"rules": [rule]}, "node": {"drain_seconds": 20}}) as node:
+        caller = Caller(node)
+        with caller.phone as phone:
+            caller.taken()
+            command = [
+                sys.executable,
+                "-c",
+                "from gateway.cli import main; main()",
+                "drain",
+                "--url",
+                node.api,
+            ]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as draining:
+                assert draining.stdout is not None
+                assert "1 calls" in draining.stdout.readline()
+                refused = caller.post("/v1/calls", to=phone.uri)
+                assert (refused.status_code, refused.json()["code"]) == (503, "Draining")
+                assert node.get("/ready").status_code == 503 and node.get("/health").status_code == 200
+                assert caller.order("say?wait=20", text="Goodbye.").json()["done"]
+                phone.bye()
+                assert draining.stdout.read().endswith("drained\n")
+            assert draining.returncode == 0 and caller.ended()["reason"] == "caller_hung_up"

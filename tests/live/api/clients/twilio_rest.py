@@ -50,7 +50,7 @@ def main() -> None:
         to=number, from_="+4930100", twiml=DOCUMENT, timeout=20, status_callback=callback,
         status_callback_event=["initiated", "ringing", "answered", "completed"],
     )  # fmt: skip
-    told["placed"] = [call.sid[:2], call.status, call.direction, call.from_]
+    told["placed"] = [call.sid[:2], call.status, call.direction, call.from_formatted]
     until = time.monotonic() + 20
     while call.status != "in-progress" and time.monotonic() < until:
         time.sleep(0.1)
