@@ -55,7 +55,8 @@ class WebRtcSection:
     """Signs call tokens, 32 characters or more, the same on every node that shall take them; made anew at
     each start when empty."""
     per_address: int = 30
-    """1 to 10,000: calls that one address may begin in a minute."""
+    """1 to 10,000: calls that one address may begin in a minute. A proxy on another machine is one address:
+    raise it there."""
     ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers that browsers are told of."""
     media: WebRtcSettings = field(default_factory=WebRtcSettings)
