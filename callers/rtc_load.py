@@ -87,7 +87,6 @@ class LoadCaller:
         self.received = 0
         self.heard: list[float] = []
         """When each pulse began to be heard, had it been played as it came."""
-        self.arrivals: list[float] = []
         self.tape = _Tape(packets, offset)
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._decoder = OpusDecoder() if probe else None

@@ -44,8 +44,8 @@ def listener() -> Iterator[Listener]:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A node with a few routes; browsers that vanish are missed after 3 s, that do not connect after 2."""
-    media = {"vanish_seconds": 3.0, "connect_seconds": 2.0}
+    """A node with a few routes; browsers that vanish are missed after 5 s, that do not connect after 2."""
+    media = {"vanish_seconds": 5.0, "connect_seconds": 2.0}
     web = {"media": media, "per_address": 10_000, "origins": ["https://shop.example"]}
     with Node(tmp_path_factory.mktemp("web"), {"webrtc": web}, _PLAN) as running:
         yield running

@@ -215,6 +215,32 @@ def test_ice_begins_anew_when_the_network_changes(node: Node) -> None:
     assert page_record(node, page)["end_reason"] == "caller_hung_up"
 
 
+def test_three_seconds_without_a_network_are_survived(node: Node) -> None:
+    async def scene(page: Browser) -> None:
+        await page.call(to="echo")
+        await page.connected()
+        await page.told("answered")
+        transport = page.peer.getTransceivers()[0].receiver.transport.transport
+        sockets = list(transport._connection._protocols)
+
+        async def nothing(*anything: object) -> None:
+            """The network is gone."""
+
+        for protocol in sockets:
+            protocol.datagram_received = protocol.send_stun = lambda *anything: None
+            protocol.send_data = nothing
+        await asyncio.sleep(3.0)
+        for protocol in sockets:
+            del protocol.datagram_received, protocol.send_stun, protocol.send_data
+        await still_served(page)
+        await page.hang_up()
+
+    (page,) = played(node, scene)
+    record = page_record(node, page)
+    assert record["end_reason"] == "caller_hung_up"
+    assert record["leg"]["rx_lost"] >= 100
+
+
 def test_another_certificate_than_was_told_is_refused(node: Node) -> None:
     async def scene(page: Browser) -> None:
         text = await page.offer(lambda sdp: re.sub(r"(sha-\d+) ..:..", r"\1 00:00", sdp))
