@@ -13,7 +13,7 @@ PAUSE = 0.5
 INTO = 0.3
 """Seconds into a prompt at which an impatient caller speaks."""
 _KEY = 0.2
-_LOOK = 0.1
+_LOOK = 0.2
 _ASKING = frozenset({"gather", "menu", "record", "voicemail", "agent"})
 """Stages in which a caller may do something."""
 

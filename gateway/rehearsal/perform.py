@@ -129,9 +129,10 @@ async def _call(
     reception.take(phone)
     await asyncio.sleep(0)
     while len(registry) and loop.time() < LONGEST:  # noqa: ASYNC110 (in virtual time, looking costs nothing)
-        await asyncio.sleep(0.1)
-    outcome.seconds = loop.time()
+        await asyncio.sleep(1.0)
+    outcome.seconds = outcome.timeline[-1][0] if outcome.timeline else 0.0
     if len(registry):
+        outcome.seconds = loop.time()
         outcome.note(f"still going on after {LONGEST:g} s")
         await registry.drain(0.1)
     acting.cancel()
