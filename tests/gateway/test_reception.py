@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from gateway.agents.base import Agent
 from gateway.calls.registry import RegistrySettings
 from gateway.dialplan.actions import Answer, ConnectAgent, Reject, Ring
 from gateway.dialplan.forms import Action
+from gateway.reception import Reception
 from media.legs.base import EndReason, Parties
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr
@@ -196,5 +198,25 @@ def test_a_licence_refuses_new_calls_and_touches_none_that_runs() -> None:
         await desk.until_idle()
         (record,) = desk.keeper.records
         assert [(turn.said, turn.heard) for turn in record.turns] == [("hello", "You said hello")]
+
+    run_virtual(main())
+
+
+def test_measured_load_refuses_the_next_call_and_keeps_the_running_ones() -> None:
+    async def main() -> None:
+        desk = FrontDesk(TALK)
+        judged = replace(desk.desk, overload=lambda running: "loop_lag" if running else "")
+        reception = Reception(judged)
+        first, second = Phone(name="p1"), Phone(name="p2")
+        reception.take(first)
+        await asyncio.sleep(0.1)
+        reception.take(second)
+        await asyncio.sleep(0.1)
+        assert second.refused == Refused(503, 10, "loop_lag") and desk.refusals("loop_lag") == 1
+        assert first.was_answered and len(desk.registry) == 1
+        assert desk.story("p2") == ["call.refused"]
+        first.close(EndReason.CALLER_HUNG_UP)
+        await desk.until_idle()
+        await reception.aclose()
 
     run_virtual(main())
