@@ -154,7 +154,12 @@ def _prompts(attributes: Attributes) -> tuple[Say | Play | Pause, ...]:
 
 def _record(attributes: Attributes) -> Record:
     _childless(attributes)
-    attributes.ignored({"recordingConfigurationId": "recordings stay on this node"})
+    attributes.ignored(
+        {
+            "recordingConfigurationId": "recordings stay on this node",
+            "trim": "the quiet that ends a recording is cut off, and nothing else",
+        }
+    )
     return Record(
         action=attributes.url("action"),
         method=attributes.method(),
@@ -162,7 +167,6 @@ def _record(attributes: Attributes) -> Record:
         finish_on_key=attributes.keys("finishOnKey", "1234567890*#", most=12),
         max_length=attributes.number("maxLength", 3600, 1, _DAY),
         play_beep=attributes.flag("playBeep", True),
-        trim=attributes.choice("trim", "trim-silence", ("trim-silence", "do-not-trim")) == "trim-silence",
         status_callback=attributes.url("recordingStatusCallback"),
         status_method=attributes.method("recordingStatusCallbackMethod"),
         status_events=attributes.several(

@@ -109,7 +109,10 @@ def _sip(attributes: Attributes) -> Sip:
     _screened(attributes)
     attributes.ignored(_AMD)
     uri = _address(attributes)
-    return Sip(uri, attributes.text("username"), attributes.text("password"), attributes.callback())
+    attributes.ignored(dict.fromkeys(("username", "password"), "the trunk's own are used"))
+    if "?" in uri:
+        attributes.remark("", "headers in the address are passed over")
+    return Sip(uri, attributes.callback())
 
 
 def _screened(attributes: Attributes) -> None:

@@ -6,7 +6,7 @@ relative to the document's own; "" means that the attribute was not written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 ENDLESS = 0
@@ -84,8 +84,6 @@ class Record:
     max_length: float = 3600.0
     """Seconds."""
     play_beep: bool = True
-    trim: bool = True
-    """Whether silence at both ends is cut off."""
     status_callback: str = ""
     status_method: str = "POST"
     status_events: tuple[str, ...] = ("completed",)
@@ -118,8 +116,6 @@ class Sip:
     """A SIP address to dial."""
 
     uri: str
-    username: str = ""
-    password: str = field(default="", repr=False)
     callback: Callback | None = None
 
 

@@ -52,7 +52,7 @@ MEANT: dict[str, Verb] = {
         prompts=(Say("Press or say"), Pause(1), Play("menu.wav")),
     ),
     "record": Record(
-        "/recorded", "GET", 4, "#", 30, False, False, "/status", "GET", ("in-progress", "completed"), True,
+        "/recorded", "GET", 4, "#", 30, False, "/status", "GET", ("in-progress", "completed"), True,
         "/words",
     ),
     "dial": Dial(
@@ -65,7 +65,7 @@ MEANT: dict[str, Verb] = {
                 "4155550100", "wwww1928",
                 Callback("/number", "GET", ("initiated", "ringing", "answered", "completed")),
             ),
-            Sip("sip:desk@example.com;transport=tcp?X-Case=7", "u", "p", Callback("/sip")),
+            Sip("sip:desk@example.com;transport=tcp?X-Case=7", Callback("/sip")),
         ),
         sequential=True,
     ),
@@ -149,6 +149,9 @@ def test_what_is_wrong_is_told_with_line_verb_and_attribute(path: Path) -> None:
         ('<Hangup><Say>Hi</Say></Hangup>', "<Say> has no place in it"),
         ('<Connect><Stream url="wss://a/" track="both_tracks"/></Connect>', "takes sound back"),
         ("<Say/>", "has no text"),
+        ('<Record trim="do-not-trim"/>', "and nothing else"),
+        ('<Dial><Sip username="u">sip:a@b</Sip></Dial>', "the trunk's own are used"),
+        ("<Dial><Sip>sip:a@b?X-Case=7</Sip></Dial>", "headers in the address are passed over"),
     ],
 )  # fmt: skip
 def test_what_twilio_passes_over_is_remarked(inner: str, remark: str) -> None:
@@ -200,7 +203,8 @@ def test_a_document_has_bounds() -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    assert "secret" not in repr(read('<Dial><Sip password="secret">sip:a@b</Sip></Dial>').verbs)
+    document = read('<Dial><Sip password="secret">sip:a@b</Sip></Dial>')
+    assert "secret" not in repr(document)
 
 
 @given(st.binary(max_size=200))

@@ -78,6 +78,9 @@ routes:
           url: {url}/hello
           status_callback: {url}/status
           status_events: [ringing, answered, completed]
+  - name: refused
+    match: {{called: refused}}
+    actions: [twiml: {{url: "{url}/reject", status_callback: "{url}/refused"}}]
   - name: rescued
     match: {{called: rescued}}
     actions: [twiml: {{url: "{url}/broken", fallback_url: "{url}/fallback"}}]
@@ -251,6 +254,11 @@ def test_a_call_may_be_refused(node: Node, app: TwilioApp) -> None:
     with Phone(("127.0.0.1", node.sip_port), "reject") as phone:
         phone.invite()
         phone.refused(486, 10.0)
+    with Phone(("127.0.0.1", node.sip_port), "refused") as phone:
+        phone.invite()
+        phone.refused(486, 10.0)
+    (told,) = app.forms("/refused")
+    assert (told["CallStatus"], told["CallDuration"]) == ("busy", "0")
 
 
 def test_a_document_may_lead_to_another(node: Node, app: TwilioApp, listener: Listener) -> None:
