@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.base import Word
@@ -96,6 +96,7 @@ def test_a_sentence_that_broke_off_is_not_whole() -> None:
 words = st.lists(st.sampled_from("a bc def".split()), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(st.lists(words, max_size=5), st.booleans())
 def test_more_sound_is_never_less_text(sentences: list[list[str]], timed: bool) -> None:
     tracker = HeardTracker(RATE)
