@@ -69,10 +69,10 @@ class Hold:
     async def _offer(self, on: bool) -> None:
         for _ in range(_TRIES):
             code = await self._ask(on)
-            if self._over is not None:
-                raise self._over
             if code < 300:
                 return
+            if self._over is not None:
+                raise self._over
             if code != GLARE:
                 raise LegError(f"the far end refused the offer with {code}", sip_code=code)
             self.glares += 1

@@ -105,8 +105,6 @@ class TrunkSettings:
 
     refer: Refer = Refer.DENY
     """Whether its far ends may ask to be transferred (inbound REFER, RFC 3515): deny, or ask."""
-    replaces: bool = False
-    """Whether its calls may take the place of running ones (INVITE with Replaces, RFC 3891)."""
     dtmf_inband: bool = False
     """Listen for keys in the audio too, for peers that send neither RTP events nor INFO."""
 
