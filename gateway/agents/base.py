@@ -63,6 +63,8 @@ class Say:
     """Name of a voice; "" for the call's own, or the language's."""
     interruptible: Interruptible | None = None
     """What may cut the reply from here on; None leaves it to the call's settings."""
+    filler: bool = False
+    """Only said while the answer takes its time; left out when the caller was asked for patience already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,35 @@ class Settle:
     """
 
 
-ReplyPart: TypeAlias = Say | PlaySound | HangUp | Finish | Do | Settle
+class FaultKind(StrEnum):
+    """What went wrong at an agent's backend."""
+
+    REFUSED = "refused"
+    """It could not be reached, or would not answer."""
+    SLOW = "slow"
+    """Nothing came in time."""
+    CUT = "cut"
+    """It fell silent, or was lost, in the middle."""
+    GARBAGE = "garbage"
+    """What came makes no sense."""
+    ENDLESS = "endless"
+    """It does not stop."""
+    TOOL = "tool"
+    """Something that it needed for the answer failed or was slow."""
+    BROKEN = "broken"
+    """A fault of our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """Something went wrong, and the agent goes on all the same: for the record."""
+
+    kind: FaultKind
+    action: str
+    """What was done, as in `gateway.calls.call_events.AgentFault`."""
+
+
+ReplyPart: TypeAlias = Say | PlaySound | HangUp | Finish | Do | Settle | Mishap
 
 
 class Agent(Protocol):
@@ -137,7 +167,8 @@ class Agent(Protocol):
 class AgentError(Exception):
     """The backend failed or was too slow. `retryable` says whether the same turn may be tried again."""
 
-    def __init__(self, detail: str, *, retryable: bool = True) -> None:
+    def __init__(self, detail: str, *, retryable: bool = True, kind: FaultKind = FaultKind.REFUSED) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retryable = retryable
+        self.kind = kind

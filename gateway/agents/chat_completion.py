@@ -16,7 +16,7 @@ import structlog
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionToolParam
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
-from gateway.agents.base import AgentError
+from gateway.agents.base import AgentError, FaultKind
 from gateway.agents.chat_history import Message
 from gateway.agents.chat_settings import ChatSettings
 from gateway.agents.tools.box import ToolBox
@@ -39,14 +39,24 @@ _GARBAGE = (ValueError, TypeError, AttributeError, LookupError)
 _MOST_CALLS = 64
 """Tools asked for at once, far more than sense makes."""
 _LONGEST_ARGUMENTS = 65_536
+_LONGEST_TOKEN = 12
+"""Characters. More than `max_tokens` of these is no answer, but an endpoint that does not stop."""
 
 
 class _Trouble(Exception):
     """Why one try failed, and how long the endpoint asks us to wait."""
 
-    def __init__(self, detail: str, *, retryable: bool = True, retry_after: float = _RETRY_PAUSE) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        kind: FaultKind = FaultKind.REFUSED,
+        retryable: bool = True,
+        retry_after: float = _RETRY_PAUSE,
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.kind = kind
         self.retryable = retryable
         self.retry_after = retry_after
 
@@ -109,6 +119,8 @@ class Completion:
         self._calls: dict[int, ToolCall] = {}
         self._stream: openai.AsyncStream[ChatCompletionChunk] | None = None
         self._spoke = False
+        self._written = 0
+        """Characters of text so far."""
         self._finished = False
         self._waited = 0.0
 
@@ -118,21 +130,22 @@ class Completion:
         return [call for _, call in sorted(self._calls.items())]
 
     async def next_text(self) -> str | None:
-        """The next piece of text, "" when a tool is being named, None after the last. Raises `AgentError`."""
+        """The next piece of text, "" while tools are named, None after the last. Raises `AgentError`."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         settings = self._backend.settings
-        limit = settings.total_seconds - self._waited
-        if not self._spoke:
-            limit = min(limit, settings.first_token_seconds)
+        patience = settings.stall_seconds if self._spoke else settings.first_token_seconds
+        limit = min(settings.total_seconds - self._waited, patience)
         try:
             async with asyncio.timeout_at(started + limit):
                 text = await (self._text() if self._spoke else self._first_text(started + limit))
         except TimeoutError:
             what = "stopped in the middle" if self._spoke else f"gave no words within {limit:.1f} s"
-            raise AgentError(f"the chat endpoint {what}", retryable=not self._spoke) from None
+            kind = FaultKind.CUT if self._spoke else FaultKind.SLOW
+            raise AgentError(f"the chat endpoint {what}", retryable=not self._spoke, kind=kind) from None
         except _Trouble as trouble:
-            raise AgentError(trouble.detail, retryable=trouble.retryable and not self._spoke) from trouble
+            again = trouble.retryable and not self._spoke
+            raise AgentError(trouble.detail, retryable=again, kind=trouble.kind) from trouble
         self._waited += loop.time() - started
         self._spoke = True
         return text
@@ -159,37 +172,47 @@ class Completion:
             while not self._finished and (chunk := await anext(self._stream, None)) is not None:
                 for choice in chunk.choices[:1]:
                     self._finished = choice.finish_reason is not None
-                    fresh = not self._calls
-                    self._note(choice.delta.tool_calls or ())
+                    named = choice.delta.tool_calls or ()
+                    self._note(named)
                     if choice.delta.content:
-                        return choice.delta.content
-                    if fresh and self._calls:
+                        return self._more(choice.delta.content)
+                    if named:
                         return ""  # from here on it is late only as one that speaks would be
         except openai.APIError as error:
             raise _translate(error) from error
         except _GARBAGE as error:
-            raise _Trouble("the chat endpoint sent something that is no completion") from error
+            told = "the chat endpoint sent something that is no completion"
+            raise _Trouble(told, kind=FaultKind.GARBAGE) from error
         except OSError as error:
-            raise _Trouble("the connection to the chat endpoint broke") from error
+            raise _Trouble("the connection to the chat endpoint broke", kind=FaultKind.CUT) from error
         if not self._finished and not (self._spoke and self._is_whole()):
-            raise _Trouble("the chat endpoint broke off in the middle")
+            raise _Trouble("the chat endpoint broke off in the middle", kind=FaultKind.CUT)
         if not self._spoke and not self._calls:
-            raise _Trouble("the chat endpoint gave an empty reply")
+            raise _Trouble("the chat endpoint gave an empty reply", kind=FaultKind.GARBAGE)
         await self._drain()
         return None
+
+    def _more(self, text: str) -> str:
+        self._written += len(text)
+        if self._written > self._backend.settings.max_tokens * _LONGEST_TOKEN:
+            told = "the chat endpoint writes far more than it was asked for"
+            raise _Trouble(told, kind=FaultKind.ENDLESS, retryable=False)
+        return text
 
     def _note(self, deltas: Sequence[ChoiceDeltaToolCall]) -> None:
         """More of the tools that the model names; they come in pieces, several at a time perhaps."""
         for delta in deltas:
             if delta.index not in self._calls and len(self._calls) >= _MOST_CALLS:
-                raise _Trouble("the chat endpoint asks for tools without end", retryable=False)
+                told = "the chat endpoint asks for tools without end"
+                raise _Trouble(told, kind=FaultKind.ENDLESS, retryable=False)
             call = self._calls.setdefault(delta.index, ToolCall())
             call.id = call.id or delta.id or ""
             if delta.function is not None:
                 call.name = call.name or delta.function.name or ""
                 call.arguments += delta.function.arguments or ""
             if len(call.arguments) > _LONGEST_ARGUMENTS:
-                raise _Trouble("the chat endpoint gives a tool arguments without end", retryable=False)
+                told = "the chat endpoint gives a tool arguments without end"
+                raise _Trouble(told, kind=FaultKind.ENDLESS, retryable=False)
 
     def _is_whole(self) -> bool:
         """Whether HTTP's own framing says that nothing is missing: some endpoints give no finish reason."""
@@ -225,7 +248,7 @@ def _translate(error: openai.APIError) -> _Trouble:
             retry_after=_retry_after(error.response.headers.get("retry-after")),
         )
     if isinstance(error, openai.APITimeoutError):
-        return _Trouble("the chat endpoint did not answer in time")
+        return _Trouble("the chat endpoint did not answer in time", kind=FaultKind.SLOW)
     if isinstance(error, openai.APIConnectionError):
         return _Trouble("the chat endpoint cannot be reached")
     return _Trouble("the chat endpoint reported an error inside its stream")

@@ -18,7 +18,9 @@ and ask one short question when you cannot tell. Ask one thing at a time. Repeat
 back before you rely on them. Never invent facts; say so when you do not know."""
 
 
-_POSITIVE = ("max_tokens", "first_token_seconds", "total_seconds", "history_turns", "history_tokens")
+_POSITIVE = (
+    "max_tokens", "first_token_seconds", "stall_seconds", "total_seconds", "history_turns", "history_tokens",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,13 @@ class ChatSettings:
     """Longest reply, in tokens; 300 are about a minute and a half of speech."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """The request field that carries `max_tokens`; some newer hosted models know only the longer name."""
-    first_token_seconds: float = 5.0
-    """Longest wait for the first words of a reply, retries included; then the call speaks its fallback."""
+    first_token_seconds: float = 3.5
+    """Longest wait for the first words of a reply, retries included; then the call speaks its fallback.
+
+    Keep it below `session.turns.guards.dead_air`, which speaks the fallback in any case.
+    """
+    stall_seconds: float = 3.0
+    """Longest wait for more words of a reply that has begun; the fallback follows its whole sentences."""
     total_seconds: float = 30.0
     """Longest time spent waiting for the endpoint in one reply; time spent speaking does not count."""
     retries: int = 1

@@ -9,7 +9,7 @@ from itertools import cycle
 
 import structlog
 
-from gateway.agents.base import Do, ReplyPart, Say, Settle
+from gateway.agents.base import Do, FaultKind, Mishap, ReplyPart, Say, Settle
 from gateway.agents.chat_completion import ChatBackend, ToolCall
 from gateway.agents.chat_history import Message
 from gateway.agents.tools.box import Asked, ToolMisused
@@ -20,6 +20,7 @@ from gateway.agents.tools.settings import HttpTool
 log = structlog.get_logger(__name__)
 
 _DONE = "done"
+_FAILED = "failed: "
 
 
 class ToolWork:
@@ -56,6 +57,9 @@ class ToolWork:
                 if isinstance(answer, asyncio.Task):
                     answer.cancel()
         told = [await answer if isinstance(answer, asyncio.Task) else answer for answer in answers]
+        for answer, text in zip(answers, told, strict=True):
+            if isinstance(answer, asyncio.Task) and text.startswith(_FAILED):
+                yield Mishap(FaultKind.TOOL, "told")
         self._write(calls, told)
 
     def _read(self, call: ToolCall, first: bool) -> Asked | str:
@@ -75,7 +79,7 @@ class ToolWork:
             return await self._backend.http.ask(tool, wish.arguments, self._call_id)
         except ToolFailed as failed:
             log.warning("a tool failed", tool=tool.name, why=str(failed).partition(":")[0])
-            return f"failed: {failed}"
+            return f"{_FAILED}{failed}"
 
     async def _order(
         self, wishes: Sequence[Asked | str], answers: list[str | asyncio.Task[str]]
@@ -90,7 +94,7 @@ class ToolWork:
             if type(order) in LEAVES:
                 self.left = True
                 return
-            answers[number] = f"failed: {refused}" if (refused := await done) else _DONE
+            answers[number] = f"{_FAILED}{refused}" if (refused := await done) else _DONE
 
     async def _wait(self, answers: Sequence[str | asyncio.Task[str]]) -> AsyncGenerator[ReplyPart, None]:
         settings = self._backend.tools.settings
@@ -100,7 +104,8 @@ class ToolWork:
         while pending and not self.left:
             _, pending = await asyncio.wait(pending, timeout=patience)
             if pending and fillers is not None:
-                yield Say(next(fillers) + " ")
+                yield Mishap(FaultKind.TOOL, "filler")
+                yield Say(next(fillers) + " ", filler=True)
             patience = settings.filler_again
 
     def _write(self, calls: Sequence[ToolCall], told: Sequence[str]) -> None:

@@ -92,13 +92,13 @@ class MachineJudged:
 
 @dataclass(frozen=True, slots=True)
 class AgentFault:
-    """An agent's backend failed or was slow. `kind`: refused, slow, cut, garbage, endless, tool."""
+    """An agent's backend failed or was slow. `kind`: refused, slow, cut, garbage, endless, tool, broken."""
 
     at: float
     agent: str
     kind: str
     action: str
-    """What we did: filler, fallback, retried, reconnected, ended."""
+    """What we did: filler, fallback, retried, reconnected, ended; `told`: the model was told and goes on."""
 
 
 CallEvent: TypeAlias = (

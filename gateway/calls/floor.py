@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engines.base import Transcript
-from gateway.agents.base import UserTurn
+from gateway.agents.base import FaultKind, UserTurn
 from gateway.calls.endpointing import Endpointer
 from gateway.calls.turn_events import (
     CloseReply,
@@ -86,6 +86,7 @@ class ReplyState:
     by_caller: bool = False
     """The caller cut it."""
     fault: Fault | None = None
+    fault_kind: FaultKind = FaultKind.BROKEN
     resumable: bool = True
     forget: bool = False
     """It was stopped because the caller had not finished: if it is not resumed, it never was."""
@@ -279,7 +280,7 @@ class Floor:
         self.live = self._new_reply(stopped.turn, stopped.by_voice)
         self.live.by_keys = stopped.by_keys
         self.live.hang_up, self.live.keep_call = stopped.hang_up, stopped.keep_call
-        self.live.fault = stopped.fault
+        self.live.fault, self.live.fault_kind = stopped.fault, stopped.fault_kind
         self.actions.append(ResumeReply(self.live.number, stopped.number))
         self._await_sound(now)
 

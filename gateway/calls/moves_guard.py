@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.agents.base import UserTurn
+from gateway.agents.base import FaultKind, UserTurn
 from gateway.calls.floor import Floor
 from gateway.calls.moves_reply import apologise, give_back, rest, start_answer
 from gateway.calls.turn_events import (
@@ -99,7 +99,7 @@ def dead_air(floor: Floor, _: Timer, now: float) -> None:
     floor.counts["dead_air"] += 1
     of_phrase = floor.live is not None and floor.live.turn is None
     floor.clear_floor()
-    apologise(floor, Fault.AGENT, now, of_phrase=of_phrase)
+    apologise(floor, Fault.AGENT, now, of_phrase=of_phrase, kind=FaultKind.SLOW)
 
 
 def media_lost(floor: Floor, _: Timer, now: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.agents.base import UserTurn
+from gateway.agents.base import FaultKind, UserTurn
 from gateway.calls.floor import Floor
 from gateway.calls.turn_events import (
     Fault,
@@ -14,6 +14,7 @@ from gateway.calls.turn_events import (
     ReplyFailed,
     ReplyGuarded,
     ReplyVoiced,
+    TellFault,
     Timer,
 )
 from gateway.calls.words import same_words
@@ -75,7 +76,7 @@ def said(floor: Floor, _: PlayoutDrained | ReplyEmpty, now: float) -> None:
     if reply.hang_up:
         floor.finish(EndReason.AGENT_HUNG_UP, keep_call=reply.keep_call)
     elif reply.fault is not None:
-        apologise(floor, reply.fault, now, of_phrase=reply.turn is None)
+        apologise(floor, reply.fault, now, of_phrase=reply.turn is None, kind=reply.fault_kind)
     else:
         if reply.turn is not None:
             floor.tally.failures = 0
@@ -102,12 +103,14 @@ def fails(floor: Floor, event: ReplyFailed, now: float) -> None:
     floor.counts[f"failed_{event.fault}"] += 1
     reply = floor.live
     if reply is None or reply.number != event.reply:
+        if event.fault is Fault.AGENT and floor.prepared is not None:
+            floor.actions.append(TellFault(event.kind, "retried"))
         floor.drop_prepared()  # the turn may still be answered by a new one
         return
-    reply.fault = event.fault
+    reply.fault, reply.fault_kind = event.fault, event.kind
     if not reply.voiced:
         floor.close_live()
-        apologise(floor, event.fault, now, of_phrase=reply.turn is None)
+        apologise(floor, event.fault, now, of_phrase=reply.turn is None, kind=event.kind)
 
 
 def hang_up_asked(floor: Floor, event: HangUpAsked, now: float) -> None:
@@ -173,11 +176,21 @@ def speak_up(floor: Floor, now: float) -> None:
     floor.start_reply(UserTurn(0, "", unasked=True), now)
 
 
-def apologise(floor: Floor, fault: Fault, now: float, *, of_phrase: bool = False) -> None:
+def apologise(
+    floor: Floor,
+    fault: Fault,
+    now: float,
+    *,
+    of_phrase: bool = False,
+    kind: FaultKind = FaultKind.BROKEN,
+) -> None:
     """A reply failed: say so, or end the call when it keeps failing. A phrase that failed is not replaced."""
     floor.tally.failures += 1
     floor.turn = None
-    if floor.tally.failures >= floor.settings.guards.failures:
+    over = floor.tally.failures >= floor.settings.guards.failures
+    if fault is Fault.AGENT and not of_phrase:
+        floor.actions.append(TellFault(kind, "ended" if over else "fallback"))
+    if over:
         reason = EndReason.DEAD_AIR if fault is Fault.AGENT else EndReason.ENGINE_FAILED
         floor.end(reason, Phrase.FAILURE_GOODBYE, now)
     elif of_phrase:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from gateway.agents.base import Do, Interruptible, PlaySound, UserTurn
+from gateway.agents.base import Do, FaultKind, Interruptible, PlaySound, UserTurn
 from gateway.calls.heard import HeardTracker
 from gateway.calls.timings import ReplyStamps
 from gateway.calls.turn_events import Fault
@@ -41,7 +41,8 @@ class Script:
         self.keep_call = False
         """or only its own part of the call."""
         self.fault: Fault | None = None
-        """Why it ends early."""
+        """What it ends early of."""
+        self.fault_kind = FaultKind.BROKEN
         self._grown = asyncio.Event()
 
     @property
@@ -78,9 +79,9 @@ class Script:
         """The order is being done; it is not given out again."""
         self._orders = deque(waiting for waiting in self._orders if waiting[1] is not do)
 
-    def finish(self, fault: Fault | None = None) -> None:
+    def finish(self, fault: Fault | None = None, kind: FaultKind = FaultKind.BROKEN) -> None:
         """No more of it will come."""
-        self.fault = fault
+        self.fault, self.fault_kind = fault, kind
         self.finished = True
         self._grown.set()
 
@@ -126,6 +127,8 @@ class Reply:
     """Script → playout, and a filler perhaps."""
     voiced: bool = False
     """A sample of its own, no filler, was queued."""
+    filled: bool = False
+    """The caller was asked for patience ahead of it."""
     sounding: bool = False
     """Its first packet was sent, and it was neither cut nor heard out."""
     sent: int | None = None

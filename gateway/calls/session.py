@@ -25,9 +25,10 @@ from typing import TypeAlias
 import structlog
 
 from engines.base import AsrOptions, EngineError, TtsOptions
-from gateway.agents.base import Agent, Do
+from gateway.agents.base import Agent, Do, FaultKind
 from gateway.calls.accompany import Accompaniment, SessionLine
 from gateway.calls.call import Call
+from gateway.calls.call_events import AgentFault
 from gateway.calls.orders import (
     BridgeDial,
     CollectKeys,
@@ -66,6 +67,7 @@ from gateway.calls.turn_events import (
     SpeakingAction,
     StartReply,
     StopReply,
+    TellFault,
     TellOverheard,
     TurnAction,
     TurnEvent,
@@ -308,6 +310,8 @@ class CallSession:
                     self._over.set()
                 case TellOverheard(text):
                     self._beside.overheard(text)
+                case TellFault(kind, done):
+                    self.went_wrong(kind, done)
                 case OpenSegment() | DecodeEarly() | GoOnHearing() | CommitTurn() | DropSegment():
                     self._recognise(action)
                 case _:
@@ -431,6 +435,10 @@ class CallSession:
             do.told(refused)
         if waits:
             self.feed(LegResumed(now()))
+
+    def went_wrong(self, kind: FaultKind, action: str) -> None:
+        """The agent's backend failed, and what was done about it."""
+        self._call.happened(AgentFault(now(), self._agent.name, kind, action))
 
     def _tell_played(self) -> None:
         if self._talk is not None and self._beside.counts_words:

@@ -22,9 +22,11 @@ from gateway.agents.base import (
     Agent,
     AgentError,
     Do,
+    FaultKind,
     Finish,
     HangUp,
     Interruptible,
+    Mishap,
     PlaySound,
     ReplyPart,
     Say,
@@ -60,6 +62,7 @@ _WRITING_PAUSE = 0.3
 
 
 Work: TypeAlias = Callable[[], Coroutine[None, None, None]]
+_Fail: TypeAlias = Callable[[Reply, Exception], None]
 
 
 class SpeakerEvents(Protocol):
@@ -73,6 +76,9 @@ class SpeakerEvents(Protocol):
 
     def act(self, do: Do) -> asyncio.Task[None]:
         """An order of the agent's is due; the task is over when it was done or refused."""
+
+    def went_wrong(self, kind: FaultKind, action: str) -> None:
+        """The agent's backend failed, and what was done about it; words as in `call_events.AgentFault`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,13 @@ class Speaker:
         self._begin(reply)
 
     def fill(self, number: int, text: str) -> None:
-        """Say a phrase ahead of what the agent will say."""
+        """Say a phrase ahead of what the agent will say, unless its words only wait for the voice."""
         reply = self._replies[number]
+        if reply.script.passages:
+            return
+        self._events.went_wrong(FaultKind.SLOW, "filler")
         if text:
+            reply.filled = True
             self._speak_in(reply, lambda: self._speak_sentence(reply, Passage(text), None), "fill")
 
     def stop(self, number: int) -> bool:
@@ -226,6 +236,8 @@ class Speaker:
                 async for part in pieces:
                     writing.goes_on()
                     match part:
+                        case Say(filler=True) if reply.filled and not reply.script.passages:
+                            self._voiced(reply)  # what was said for it will do
                         case Say():
                             reply.stamps.first_text = reply.stamps.first_text or now()
                             self._guard(reply, part.interruptible)
@@ -234,6 +246,8 @@ class Speaker:
                             self._guard(reply, part.interruptible)
                             writing.flush()
                             reply.script.play(part)
+                        case Mishap(kind, action):
+                            self._events.went_wrong(kind, action)
                         case Settle():
                             writing.flush()
                             await reply.released.wait()
@@ -280,7 +294,7 @@ class Speaker:
         if reply.script.hang_up:
             self._events.feed(HangUpAsked(reply.number, reply.script.keep_call))
         if reply.script.fault is not None:
-            self._events.feed(ReplyFailed(reply.number, reply.script.fault))
+            self._events.feed(ReplyFailed(reply.number, reply.script.fault, reply.script.fault_kind))
         elif not reply.voiced:
             reply.complete = True
             self._events.feed(ReplyEmpty(reply.number))
@@ -339,13 +353,17 @@ class Speaker:
         while len(rest):
             taken = self._playout.write(rest, reply.number)
             reply.tracker.wrote(rest[:taken])
-            if taken and own and not reply.voiced:
-                reply.voiced = True
-                reply.stamps.queued = now()
-                self._events.feed(ReplyVoiced(reply.number))
+            if taken and own:
+                reply.stamps.queued = reply.stamps.queued or now()
+                self._voiced(reply)
             rest = rest[taken:]
             if len(rest):
                 await asyncio.sleep(ROOM_WAIT)
+
+    def _voiced(self, reply: Reply) -> None:
+        if not reply.voiced:
+            reply.voiced = True
+            self._events.feed(ReplyVoiced(reply.number))
 
     async def _heard_so_far(self, reply: Reply) -> None:
         """Until the caller heard everything that was queued of it."""
@@ -381,7 +399,7 @@ class Speaker:
         fail = self._reading_failed if name == "read" else self._speaking_failed
         return self._tasks.create_task(self._guarded(work, reply, fail), name=f"{name} {reply.number}")
 
-    async def _guarded(self, work: Work, reply: Reply, fail: Callable[[Reply], None]) -> None:
+    async def _guarded(self, work: Work, reply: Reply, fail: _Fail) -> None:
         """A reply that fails is an event, never an exception that ends the call."""
         try:
             await work()
@@ -391,15 +409,16 @@ class Speaker:
             why = error.detail if isinstance(error, AgentError) else type(error).__name__
             self._log.warning("reply failed", reply=reply.number, why=why, exc_info=bug)
             self._log.debug("reply failed", reply=reply.number, detail=str(error))
-            fail(reply)
+            fail(reply, error)
 
-    def _reading_failed(self, reply: Reply) -> None:
+    def _reading_failed(self, reply: Reply, error: Exception) -> None:
         """What the agent said so far is spoken; with nothing to speak, say at once that it failed."""
-        reply.script.finish(Fault.AGENT)
+        kind = _kind(error, begun=bool(reply.script.passages))
+        reply.script.finish(Fault.AGENT, kind)
         if not reply.script.passages:
-            self._events.feed(ReplyFailed(reply.number, Fault.AGENT))
+            self._events.feed(ReplyFailed(reply.number, Fault.AGENT, kind))
 
-    def _speaking_failed(self, reply: Reply) -> None:
+    def _speaking_failed(self, reply: Reply, error: Exception) -> None:
         reply.script.fault = Fault.TTS
         self._events.feed(ReplyFailed(reply.number, Fault.TTS))
         if reply.voiced:
@@ -415,6 +434,19 @@ class Speaker:
             self._gain = 1.0
             self._playout.duck(1.0, 0)
         return sounding
+
+
+def _kind(error: Exception, *, begun: bool) -> FaultKind:
+    """What an agent's reply failed of; `begun`: after its first words."""
+    match error:
+        case AgentError():
+            return error.kind
+        case TimeoutError():
+            return FaultKind.CUT if begun else FaultKind.SLOW
+        case OverflowError():
+            return FaultKind.ENDLESS
+        case _:
+            return FaultKind.BROKEN
 
 
 class _Writing:

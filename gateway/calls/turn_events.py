@@ -7,7 +7,7 @@ from enum import Enum, StrEnum
 from typing import TypeAlias
 
 from engines.base import Transcript
-from gateway.agents.base import UserTurn
+from gateway.agents.base import FaultKind, UserTurn
 from media.legs.base import (
     DtmfReceived,
     EndReason,
@@ -109,6 +109,8 @@ class ReplyFailed:
 
     reply: int
     fault: Fault
+    kind: FaultKind = FaultKind.BROKEN
+    """What the agent's backend did, when that is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +327,15 @@ class TellOverheard:
 
 
 @dataclass(frozen=True, slots=True)
+class TellFault:
+    """The agent failed, and this is done about it: for the record."""
+
+    kind: FaultKind
+    action: str
+    """As in `call_events.AgentFault`."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndCall:
     """Hang up. The machine says this exactly once, and nothing after it."""
 
@@ -351,4 +362,4 @@ SpeakingAction: TypeAlias = (
 )
 """Orders to the speaker and the playout."""
 
-TurnAction: TypeAlias = HearingAction | SpeakingAction | TellOverheard | EndCall
+TurnAction: TypeAlias = HearingAction | SpeakingAction | TellOverheard | TellFault | EndCall

@@ -20,7 +20,7 @@ ONCE_MORE = (28.0, 29.0, "A table I want.")
 
 
 def test_a_slow_agent_gets_a_filler_and_is_heard_after_it() -> None:
-    call = place_call([ASK], agent=ScriptedAgent(takes=4.0), until=12.0)
+    call = place_call([ASK], agent=ScriptedAgent(takes=3.0), until=12.0)
     assert call.watcher.said == [PHRASES.filler, "You said I want a table."]
     assert call.turns == [("I want a table.", "You said I want a table.")], "the agent did not say the filler"
     (timings,) = call.watcher.timings

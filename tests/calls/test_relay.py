@@ -376,7 +376,7 @@ def test_a_caller_who_waits_for_an_app_that_is_away_hears_a_filler_then_an_apolo
     outcome = relayed.agent.outcome
     assert (outcome.status, outcome.error_code) == (SessionStatus.FAILED, 64102)
     assert ("ErrorCode", "64102") in outcome.form()
-    assert relayed.faults == [("refused", "fallback")]
+    assert relayed.faults == [("slow", "filler"), ("refused", "fallback"), ("refused", "fallback")]
     assert relayed.call.record.end_reason is EndReason.DEAD_AIR
 
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.agents.base import AgentError, Finish, PlaySound, ReplyPart, Say
+from gateway.agents.base import AgentError, FaultKind, Finish, PlaySound, ReplyPart, Say
 
 _SILENCE = 1.0
 """Seconds without text after which an interrupted talk that never said `last` counts as over."""
@@ -147,7 +147,7 @@ class Talks:
                 elif talk is not None and talk.whole:
                     self._queue.popleft()
                     if talk.broken:
-                        raise AgentError(talk.broken, retryable=False)
+                        raise AgentError(talk.broken, retryable=False, kind=FaultKind.CUT)
                     if talk.after >= prompt:
                         return
                 elif self._given_up:

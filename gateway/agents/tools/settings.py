@@ -81,7 +81,7 @@ class ToolSettings:
     """How often in one reply it may use tools and look at what came of it, 1 to 20."""
     most_parallel: int = 8
     """Tools at once in one round, 1 to 32; those beyond are refused in words."""
-    filler_seconds: float = 1.5
+    filler_seconds: float = 1.0
     """Silence after which a filler is said while tools work, 0.2 to 10, and again each `filler_again`."""
     filler_again: float = 6.0
     """Seconds from one filler to the next, 2 to 60."""
