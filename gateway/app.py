@@ -72,7 +72,7 @@ from gateway.plan_health import AgentHealth
 from gateway.prompts import Prompter
 from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper, open_folder
-from gateway.route_run import USUAL_RATE, CallParts
+from gateway.route_run import USUAL_RATE, CallParts, leg_of
 from gateway.stall_probe import StallProbe
 from gateway.store.call_sessions import CallSessions
 from gateway.store.key_limits import SharedKeyLimits
@@ -300,6 +300,7 @@ class Offhook:
             wall=_wall,
             reach=lambda: self.reach,
             transfers=self.dialer,
+            leg_of=lambda call_id: leg_of(self.calls.get(call_id)),
         )
         return Desk(
             plan=lambda: self.dialplan.plan,

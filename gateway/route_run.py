@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
@@ -57,7 +58,7 @@ from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
 from media.clock import now
-from media.legs.base import EndReason, Leg, LegError
+from media.legs.base import Direction, EndReason, Leg, LegError
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +99,8 @@ class CallParts:
     """Told of each action of a route when its turn comes, with the call's variables."""
     transfers: TransferGuard | None = None
     """Whether a far end may be sent elsewhere; None: never."""
+    leg_of: Callable[[str], Leg | None] = lambda call_id: None
+    """The leg of a running call, for those that are connected with it."""
 
 
 Opening: TypeAlias = Callable[[Call, SpeakingVoice], Sequence[Stage]]
@@ -210,6 +213,8 @@ class RouteRun:
                     return await self.converse(agent, covered=False, hasty=False)
                 case Leave(GoTo() | RunTwiml() as away):
                     return away
+                case Leave(BridgeDial()):
+                    await self.join()
         return None
 
     async def answer(self) -> None:
@@ -225,7 +230,7 @@ class RouteRun:
 
     async def transfer(self, target: str, seconds: float) -> None:
         """See `Crew.transfer`."""
-        await self._transfer(TransferBlind(target, seconds))
+        await self.obey(TransferBlind(target, seconds))
         self._announcer.check()
 
     async def talk(self, agent: Agent | SoundAgent, kind: str) -> StageEnd:
@@ -291,6 +296,11 @@ class RouteRun:
     # ---------------------------------------------------------------------------------------- its orders
 
     @property
+    def leg(self) -> Leg:
+        """The far end's audio."""
+        return self._leg
+
+    @property
     def call_id(self) -> str:
         """The call's name in logs, records and the API."""
         return self._call.call_id
@@ -316,8 +326,15 @@ class RouteRun:
                 self._staged().leave(order)
             case Hold(on):
                 await self._hold(on)
-            case TransferBlind():
-                await self._transfer(order)
+            case TransferBlind(target, deadline):
+                send = partial(self._leg.transfer, target, deadline=deadline)
+                await self._transfer("blind", target, target, send)
+            case TransferAttended(call_id, deadline):
+                other = self._other(call_id)
+                parties = other.parties
+                target = parties.called if other.direction is Direction.OUTBOUND else parties.caller
+                send = partial(self._leg.transfer_to, other, deadline=deadline)
+                await self._transfer("attended", call_id, target, send)
             case GoTo(route):
                 if self._plan.named(route) is None:
                     raise OrderRefused(f"no route is called {route}")
@@ -326,7 +343,7 @@ class RouteRun:
                 self._run_twiml(order)
             case BridgeDial():
                 await self._dial(order)
-            case TransferAttended() | BridgeCall():
+            case BridgeCall():
                 raise OrderRefused(f"{type(order).__name__} is not possible here")
             case _:
                 assert_never(order)
@@ -393,18 +410,28 @@ class RouteRun:
             raise OrderRefused(error.detail, sip_code=error.sip_code) from error
         self._call.happened(HoldChanged(now(), on=on, by_us=True))
 
-    async def _transfer(self, order: TransferBlind) -> None:
-        """Send the far end elsewhere; when it will not go, the call is as it was."""
+    def _other(self, call_id: str) -> Leg:
+        """The leg of another running call. Raises `OrderRefused`."""
+        other = self._parts.leg_of(call_id) if call_id != self.call_id else None
+        if other is None:
+            raise OrderRefused("no other call of that id is running here")
+        return other
+
+    async def _transfer(
+        self, kind: str, shown: str, target: str, send: Callable[..., Awaitable[None]]
+    ) -> None:
+        """Send the far end elsewhere; when it will not go, the call is as it was.
+
+        `target` is judged by the rules; `shown` is what the events say.
+        """
 
         def moved(state: str, code: int = 0) -> None:
-            self._call.happened(TransferChanged(now(), "blind", order.target, state, code))
+            self._call.happened(TransferChanged(now(), kind, shown, state, code))
 
         moved("started")
         try:
-            self._may_send(order.target)
-            await self._leg.transfer(
-                order.target, deadline=order.deadline, progress=lambda code: moved(_state(code), code)
-            )
+            self._may_send(target)
+            await send(progress=lambda code: moved(_state(code), code))
         except LegError as error:
             moved("timed_out" if error.sip_code == _TIMED_OUT else "failed", error.sip_code)
             raise OrderRefused(error.detail, sip_code=error.sip_code) from error
@@ -427,6 +454,11 @@ _TIMED_OUT = 408
 def _state(code: int) -> str:
     """How a transfer stands, by what the far end last reported of it."""
     return "trying" if code == 100 else "ringing" if code < 200 else "answered" if code < 300 else "failed"
+
+
+def leg_of(handle: CallHandle | None) -> Leg | None:
+    """The leg of a running call."""
+    return handle.leg if isinstance(handle, RouteRun) else None
 
 
 async def reject(leg: Leg, code: int, *, retry_after: int = 0, reason: str = "") -> None:

@@ -27,7 +27,7 @@ from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.observers import SilentObserver
 from gateway.reception import Desk, Reception
-from gateway.route_run import CallParts
+from gateway.route_run import CallParts, leg_of
 from media.legs.base import EndReason, LegClosed, Parties
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr
@@ -133,6 +133,7 @@ class FrontDesk:
             reach=lambda: self.reach,
             own_ears=self.own_ears,
             transfers=self.transfers,
+            leg_of=lambda call_id: leg_of(self.registry.get(call_id)),
         )
         retry_after, licence = self.limits.retry_after, self.licence
         self.desk = Desk(

@@ -8,13 +8,21 @@ from typing import Any
 
 import pytest
 
-from gateway.calls.call_events import MachineJudged
-from gateway.calls.orders import ClearNow, End, OrderRefused, SayNow, SendKeys, SwitchAgent
+from gateway.calls.call_events import MachineJudged, TransferChanged
+from gateway.calls.orders import (
+    ClearNow,
+    End,
+    OrderRefused,
+    SayNow,
+    SendKeys,
+    SwitchAgent,
+    TransferAttended,
+)
 from gateway.calls.registry import RegistrySettings
 from gateway.control.originate import Detect, Originate
 from gateway.dialplan.actions import Answer, HangUpCall, Reject, Ring, SayText
 from gateway.errors import DialDenied, DialFailed, Draining, RequestUnfit, TooManyCalls
-from media.legs.base import EndReason, LegError
+from media.legs.base import EndReason, Leg, LegError, TransferProgress
 from tests.fakes.asr import ScriptedAsr
 from tests.fakes.callee import Callee
 from tests.fakes.office import BERLIN, DESK, Office, route
@@ -234,3 +242,46 @@ def test_machines_can_be_hung_up_on() -> None:
 def test_ringing_has_limits(seconds: float) -> None:
     with pytest.raises(ValueError, match="ring_seconds"):
         Originate(BERLIN, ring_seconds=seconds)
+
+
+class Sent(Callee):
+    """Goes where it is sent, or says why not."""
+
+    def __init__(self, error: LegError | None = None, **more: Any) -> None:
+        super().__init__(**more)
+        self.error, self.sent = error, list[str]()
+
+    async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
+        progress(180)
+        if self.error is not None:
+            raise self.error
+        self.sent.append(other.leg_id)
+
+
+@virtual
+async def test_two_calls_are_connected_by_an_attended_transfer_and_go_on_when_it_fails() -> None:
+    refusing = Sent(LegError("declined", sip_code=603), answers=0.5, name="a")
+    office = Office(refusing, Callee(answers=0.5, name="b"))
+    await office.originator.place(Originate(BERLIN))
+    await office.originator.place(Originate("+4930901821"))
+    await asyncio.sleep(1.0)
+    handle = office.desk.registry.get("call1")
+    assert handle is not None
+    for nobody in ("call1", "call9"):
+        with pytest.raises(OrderRefused, match="no other call"):
+            await handle.obey(TransferAttended(nobody))
+    with pytest.raises(OrderRefused, match="declined") as refused:
+        await handle.obey(TransferAttended("call2"))
+    assert refused.value.sip_code == 603 and len(office.desk.registry) == 2
+    refusing.error = None
+    await handle.obey(TransferAttended("call2"))
+    await asyncio.sleep(0.5)
+    assert refusing.sent == ["b"]
+    (record,) = office.desk.keeper.records
+    assert record.end_reason is EndReason.TRANSFERRED
+    states = [event.state for event in record.events if isinstance(event, TransferChanged)]
+    assert states == ["started", "ringing", "failed", "started", "ringing", "done"]
+    other = office.desk.registry.get("call2")
+    assert other is not None
+    other.hang_up(EndReason.API_HUNG_UP)
+    await office.desk.until_idle()

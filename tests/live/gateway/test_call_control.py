@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 from media.wav import read_mono
 from tests.live.gateway.node import Node, eventually
-from tests.live.sip.phone import Message, Phone, heard, loudness
+from tests.live.sip.phone import Message, Phone, heard, loudness, pitch, tone
 
 pytestmark = pytest.mark.live
 
@@ -306,3 +306,36 @@ def test_a_node_is_drained_while_its_last_call_finishes(tmp_path: Path) -> None:
                 phone.bye()
                 assert draining.stdout.read().endswith("drained\n")
             assert draining.returncode == 0 and caller.ended()["reason"] == "caller_hung_up"
+
+
+def test_an_attended_transfer_names_the_other_call(node: Node, caller: Caller) -> None:
+    caller.taken()
+    consulted = Caller(node)
+    with consulted.phone:
+        consulted.taken()
+        assert caller.order("transfer-attended?wait=0", call_id=consulted.call_id).status_code == 202
+        refer = caller.phone.expect("REFER")
+        assert consulted.phone.seen_from_the_gateway.partition("%3B")[0] in refer["refer-to"]
+        caller.phone.respond(refer, 202)
+        caller.phone.notify("SIP/2.0 200 OK", state="terminated;reason=noresource")
+        caller.phone.respond(caller.phone.expect("BYE"))
+        assert caller.ended()["reason"] == "transferred"
+        eventually(lambda: caller.seen("call.transfer_changed", kind="attended", state="done"))
+        consulted.phone.bye()
+        assert consulted.ended()["reason"] == "caller_hung_up"
+
+
+def test_a_call_is_bridged_with_somebody_who_is_called_for_it(node: Node, caller: Caller) -> None:
+    caller.taken()
+    with Phone(("127.0.0.1", node.sip_port)) as other:
+        assert caller.order("bridge?wait=0", to=other.uri).status_code == 202
+        other.take(other.rings())
+        eventually(lambda: caller.seen("call.order_done", order="BridgeDial"))
+        listening = threading.Thread(target=other.rtp.listen, args=(1.5,))
+        listening.start()
+        caller.phone.rtp.talk(tone(440, 1.2))
+        listening.join()
+        assert abs(pitch(heard(other.rtp.received)[-2000:]) - 440) < 8
+        other.bye()
+        caller.phone.respond(caller.phone.expect("BYE"))
+    assert caller.ended()["reason"] == "dialplan_hung_up"
