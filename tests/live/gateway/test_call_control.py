@@ -112,7 +112,7 @@ class Caller:
         ]
         return found
 
-    def seen(self, kind: str, **data: Any) -> dict[str, Any]:
+    def seen(self, kind: str, /, **data: Any) -> dict[str, Any]:
         """The first event of this kind with these data."""
         for event in self.events():
             if event["type"] == kind and all(
