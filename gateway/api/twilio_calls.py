@@ -31,7 +31,7 @@ from gateway.twiml.client import trusting
 from gateway.twiml.form import API_VERSION, CallFields
 from gateway.twiml.node import TwimlNode
 from gateway.twiml.verbs import Callback
-from media.legs.base import Direction, EndReason, Parties
+from media.legs.base import Direction, EndReason, Leg, Parties
 
 _MOST = 65_536
 _PAGE = 50
@@ -160,16 +160,17 @@ async def _place(parts: TwilioCalls, form: _Form, trusted: bool) -> tuple[int, A
         tape=form["Record"].lower() == "true",
     )
     callback = form.url("StatusCallback", trusted=trusted)
-    call_id = await parts.originator.place(order)
+    events = tuple(event for event in form.all("StatusCallbackEvent") if event in _EVENTS)
+    told = Callback(callback, form["StatusCallbackMethod"] or "POST", events or ("completed",))
+
+    def watch(call_id: str, leg: Leg) -> None:
+        if callback:
+            fields = CallFields.of(call_id, parts.twiml.account, leg.direction, leg.parties)
+            line = parts.twiml.callbacks.line(trusting([callback]))
+            parts.twiml.progress.watch(call_id, fields, told, line, answered=False)
+
+    call_id = await parts.originator.place(order, placed=watch)
     booked = next(call for call in parts.book.latest() if call.call_id == call_id)
-    if callback:
-        events = tuple(event for event in form.all("StatusCallbackEvent") if event in _EVENTS) or (
-            "completed",
-        )
-        told = Callback(callback, form["StatusCallbackMethod"] or "POST", events)
-        fields = CallFields.of(call_id, parts.twiml.account, booked.direction, booked.parties)
-        line = parts.twiml.callbacks.line(trusting([callback]))
-        parts.twiml.progress.watch(call_id, fields, told, line, answered=False)
     return 201, _resource(booked, parts)
 
 

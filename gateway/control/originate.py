@@ -99,15 +99,22 @@ class Originator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
 
-    async def place(self, order: Originate, *, owner: str = "", key: str = "") -> str:
+    async def place(
+        self,
+        order: Originate,
+        *,
+        owner: str = "",
+        key: str = "",
+        placed: Callable[[str, PlacedLeg], None] = lambda call_id, leg: None,
+    ) -> str:
         """Place a call; returns its id while it is set up, events and its record tell the rest.
 
-        The same `key` of the same `owner` places one call only, and is answered with its id. Raises
-        `DialDenied`, `DialFailed`, `TooManyCalls`, `Draining`, `EngineError`, and `RequestUnfit` for a key
-        that stands for another call.
+        `placed` is told the call's id and leg before anything is told of it. The same `key` of the same
+        `owner` places one call only, and is answered with its id. Raises `DialDenied`, `DialFailed`,
+        `TooManyCalls`, `Draining`, `EngineError`, and `RequestUnfit` for a key that stands for another call.
         """
         if not key:
-            return await self._place(order)
+            return await self._place(order, placed)
         known = self._known.get((owner, key))
         if known is not None:
             if known.order != order:
@@ -118,7 +125,7 @@ class Originator:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         try:
-            call_id = await self._place(order)
+            call_id = await self._place(order, placed)
         except BaseException as error:
             # Nothing was placed: the next try with this key may succeed.
             self._known.pop((owner, key), None)
@@ -137,7 +144,7 @@ class Originator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _place(self, order: Originate) -> str:
+    async def _place(self, order: Originate, placed: Callable[[str, PlacedLeg], None]) -> str:
         call_id, desk = self._new_id(), self._desk
         if (refused := desk.admit(call_id)) is not None:
             refusal, told = refused
@@ -154,6 +161,7 @@ class Originator:
         except BaseException:
             desk.registry.remove(call_id)
             raise
+        placed(call_id, leg)
         task = asyncio.get_running_loop().create_task(self._serve(call_id, leg, run), name=f"call-{call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
