@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.frame import Pcm
-from media.live_resample import LiveResampler
+from media.live_resample import LiveResampler, steady
+from media.resample import Resampler
 
 PAIRS = [(8000, 16000), (16000, 8000), (8000, 24000), (24000, 8000), (16000, 24000), (24000, 16000)]
 
@@ -62,3 +63,18 @@ def test_equal_rates_change_nothing_and_rates_below_one_are_refused() -> None:
     assert np.array_equal(resampler.push(sine(440, 8000)), sine(440, 8000)) and not len(resampler.flush())
     with pytest.raises(ValueError, match="above 0"):
         LiveResampler(0, 8000)
+
+
+def test_who_waits_for_live_sound_gets_it_frame_by_frame() -> None:
+    """24 kHz in pieces of 20 ms: each gives its 20 ms, but for the filter's own delay."""
+    stream, given = steady(24_000, 8_000), []
+    for at in range(0, 12_000, 480):
+        given.append(len(stream.push(sine(440, 24_000)[at : at + 480])))
+    assert all(count == 160 for count in given[1:]) and 100 <= given[0] <= 160
+    assert sum(given) + len(stream.flush()) == 4_000
+
+
+def test_odd_rates_are_left_to_the_other_one() -> None:
+    assert isinstance(steady(44_100, 16_000), Resampler) and isinstance(steady(48_000, 8_000), LiveResampler)
+    with pytest.raises(ValueError, match="above 0"):
+        steady(0, 8_000)

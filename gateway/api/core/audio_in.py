@@ -14,7 +14,7 @@ from gateway.api.core.framer import Framer
 from gateway.errors import RequestUnfit
 from media import g711
 from media.frame import AudioFrame, Pcm
-from media.resample import Resampler
+from media.live_resample import steady
 
 LOWEST_RATE = 8000
 HIGHEST_RATE = 48000
@@ -113,7 +113,7 @@ class PlainDecoder:
         self._form = form
         self._size = self._WIDTHS[form.encoding] * form.channels
         self._rest = b""
-        self._resampler = Resampler(form.sample_rate, form.frame_rate)
+        self._resampler = steady(form.sample_rate, form.frame_rate)
 
     async def push(self, data: bytes) -> Pcm:
         """See `Decoder.push`. A large message lets other streams have their turn."""

@@ -8,7 +8,7 @@ from gateway.api.core.framer import Framer
 from gateway.api.openai.realtime_session import Session
 from media.frame import AudioFrame, Pcm
 from media.g711 import ALAW, ULAW
-from media.resample import Resampler
+from media.live_resample import steady
 
 
 class Sound:
@@ -17,7 +17,7 @@ class Sound:
     def __init__(self, session: Session) -> None:
         self._wire = session.wire
         self._rate = session.wire_rate
-        self._resampler = Resampler(session.wire_rate, session.frame_rate)
+        self._resampler = steady(session.wire_rate, session.frame_rate)
         self._framer = Framer(session.frame_rate)
         self._rest = b""
         self._samples = 0
