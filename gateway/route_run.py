@@ -15,8 +15,8 @@ import structlog
 
 from engines.base import Asr, AsrOptions, TtsOptions
 from gateway.actions.flow import Away, Flow, OnStep, Reach
+from gateway.actions.joined import connect
 from gateway.actions.line import Ears, Line, StepFailed, first_values
-from gateway.actions.reach import connect
 from gateway.agents.base import Agent
 from gateway.agents.sound import SoundAgent
 from gateway.announcer import Announcer, BrokenOff, CallerGone
@@ -169,7 +169,6 @@ class RouteRun:
         end = CallOver(EndReason.INTERNAL_ERROR)
         async with self._closing:
             try:
-                self._line = self._open_line()
                 self._line = self._open_line()
                 self._closing.callback(self._limited().cancel)
                 end = await self._flow().run(self._route, await self._open())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gateway.actions.joined import connect
 from gateway.actions.line import Line, StepFailed
-from gateway.actions.reach import connect, dial, failure_word
+from gateway.actions.reach import dial, failure_word
 from gateway.actions.webhook import PlanHooks
 from gateway.control.dialer import Dialer
 from gateway.dialplan import variables

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import structlog
 
+from gateway.actions.joined import connect
 from gateway.actions.line import Line
-from gateway.actions.reach import connect, dial
+from gateway.actions.reach import dial
 from gateway.announcer import CallerGone
 from gateway.calls.call_events import Recorded
 from gateway.control.dialer import Dialer

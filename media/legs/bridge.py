@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from media.frame import AudioFrame, Pcm, Voice, frame_samples
-from media.legs.base import DtmfReceived, Leg, LegClosed, LegError, LegEvent
+from media.legs.base import DtmfReceived, Leg, LegClosed, LegError, LegEvent, LegListener
 from media.live_resample import LiveResampler
 
 log = structlog.get_logger(__name__)
@@ -47,15 +47,20 @@ class Bridge:
         replies: tuple[int, int] = (1, 1),
         on_event: Callable[[Leg, LegEvent], None] | None = None,
         on_frame: Callable[[Leg, AudioFrame, Voice], None] | None = None,
+        lend: Callable[[Leg, LegListener], None] = lambda leg, listener: leg.attach(listener),
+        keeps: Callable[[Leg, str], bool] = lambda leg, key: False,
     ) -> None:
         """`replies`: the numbers under which the playouts of `a` and `b` take the other's voice, if they
         must; nothing else may then be played there meanwhile. Patched legs play what they are given instead
         of the voice.
 
-        `on_event` and `on_frame` are told everything, on the loop's thread.
+        `on_event` and `on_frame` are told everything, on the loop's thread. `lend` lets us hear a leg, for
+        whoever hears it himself and passes on. `keeps`: whether a key that this far end pressed is meant for
+        whoever bridged, and not passed on.
         """
-        self._a = _Side(a, b, replies[1], self._changed, on_event, on_frame)
-        self._b = _Side(b, a, replies[0], self._changed, on_event, on_frame)
+        self._a = _Side(a, b, replies[1], self._changed, on_event, on_frame, keeps)
+        self._b = _Side(b, a, replies[0], self._changed, on_event, on_frame, keeps)
+        self._lend = lend
         self._over = asyncio.Event()
         self._keys: set[asyncio.Task[None]] = set()
 
@@ -68,7 +73,7 @@ class Bridge:
         native = a.patch(b)
         for side in (self._a, self._b):
             side.carries = not native
-            side.leg.attach(side)
+            self._lend(side.leg, side)
         try:
             async with asyncio.TaskGroup() as tasks:
                 passing = [tasks.create_task(side.pass_keys_on()) for side in (self._a, self._b)]
@@ -101,6 +106,7 @@ class _Side:
         changed: Callable[[LegEvent], None],
         on_event: Callable[[Leg, LegEvent], None] | None,
         on_frame: Callable[[Leg, AudioFrame, Voice], None] | None,
+        keeps: Callable[[Leg, str], bool],
     ) -> None:
         self.leg = leg
         self.carries = False
@@ -113,6 +119,7 @@ class _Side:
         self._changed = changed
         self._on_event = on_event
         self._on_frame = on_frame
+        self._keeps = keeps
         self._resampler: LiveResampler | None = None
         self._rates = (0, 0)
         self._keys: asyncio.Queue[str] = asyncio.Queue(_MOST_KEYS)
@@ -148,8 +155,9 @@ class _Side:
         """Keys go on to the other side, the end ends the bridge, and all is told."""
         if isinstance(event, LegClosed):
             self.closed = event
-        elif isinstance(event, DtmfReceived) and not event.inband and not self._keys.full():
-            self._keys.put_nowait(event.digit)
+        elif isinstance(event, DtmfReceived) and not self._keeps(self.leg, event.digit):
+            if not event.inband and not self._keys.full():
+                self._keys.put_nowait(event.digit)
         if self._on_event is not None:
             self._on_event(self.leg, event)
         self._changed(event)

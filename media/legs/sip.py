@@ -266,8 +266,10 @@ class SipLeg:
         await self._referred.refuse(sip_code)
 
     def patch(self, other: Leg) -> bool:
-        """See `Leg.patch`: two legs of one endpoint meet in the frame bus."""
-        return self._state is LegState.UP and self._desk.patch(self.bus_leg, other.leg_id)
+        """See `Leg.patch`: two legs of one endpoint meet in the frame bus, but for one that is recorded."""
+        if not isinstance(other, SipLeg) or self._state is not LegState.UP:
+            return False
+        return self._desk.patch(self.bus_leg, other.leg_id)
 
     def unpatch(self) -> None:
         """See `Leg.unpatch`."""

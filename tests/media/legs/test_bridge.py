@@ -9,7 +9,7 @@ import pytest
 
 from media.clock import now
 from media.frame import AudioFrame, Pcm, Voice
-from media.legs.base import DtmfReceived, EndReason, Leg, LegClosed, LegEvent
+from media.legs.base import DtmfReceived, EndReason, Leg, LegClosed, LegEvent, LegListener
 from media.legs.bridge import Bridge, BridgeEnd
 from media.legs.loopback import FarEnd, LoopbackLeg
 from media.vad import VadMode, VadSettings, open_detector
@@ -100,6 +100,24 @@ def test_keys_go_to_the_other_side_once_and_in_order() -> None:
         assert scene.b.digits_sent == "12#" and scene.a.digits_sent == ""
         keys = [event.digit for _, event in scene.events if isinstance(event, DtmfReceived)]
         assert keys == ["1", "2", "#", "9"]
+
+    run_virtual(main())
+
+
+def test_a_key_that_is_kept_and_a_leg_that_is_lent() -> None:
+    async def main() -> None:
+        scene = Scene(FarEnd(presses=[(0.5, "1*2")]), FarEnd())
+        lent: list[str] = []
+
+        def lend(leg: Leg, listener: LegListener) -> None:
+            lent.append(leg.leg_id)
+            leg.attach(listener)
+
+        scene.bridge = Bridge(
+            scene.a, scene.b, lend=lend, keeps=lambda leg, key: (leg, key) == (scene.a, "*")
+        )
+        await scene.run(2.0)
+        assert scene.b.digits_sent == "12" and lent == ["a", "b"]
 
     run_virtual(main())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import framebus
@@ -24,11 +26,13 @@ from media.legs.base import (
     Parties,
     PlayoutStarted,
 )
+from media.legs.recorded import RecordedLeg
 from media.legs.sip import LegState, SipLeg
 from media.legs.sip_call import SipCall
 from media.legs.sip_ends import EndedBy
 from media.legs.sip_facts import Accepted, Confirmed, Digit, Ended, MediaChanged
 from media.legs.sip_settings import SipSettings
+from media.recorder import TapeDisk
 
 T = TypeVar("T")
 UP = MediaChanged(active=True, held=False, codec="PCMU", sample_rate=8000)
@@ -375,5 +379,15 @@ def test_the_playout_is_silent_once_the_leg_is_over() -> None:
             "what was sent stays known"
         )
         assert scene.bus.asked == ["write"]
+
+    run(main)
+
+
+def test_a_recorded_leg_is_not_patched_past_its_tape(tmp_path: Path) -> None:
+    async def main() -> None:
+        near, far = Scene().up(), Scene().up()
+        assert near.leg.patch(far.leg)
+        with closing(TapeDisk()) as disk:
+            assert not near.leg.patch(RecordedLeg(far.leg, tmp_path / "far.wav", disk))
 
     run(main)
