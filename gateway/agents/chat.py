@@ -66,6 +66,9 @@ class ChatAgent:
                 return
 
     def heard(self, turn: UserTurn, text: str, *, complete: bool) -> None:
+        if turn.unasked:
+            self._history.note_unasked(text, complete=complete)
+            return
         worked = self._worked.pop(turn.number, ())
         self._history.note(turn.number, _user_text(turn), text, complete=complete, worked=worked)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NotRequired, TypedDict
 
 CHARACTERS_PER_TOKEN = 4
@@ -47,6 +47,13 @@ class History:
         self._turns[number] = _Exchange(user, agent, complete, tuple(worked))
         while len(self._turns) > self.max_turns:
             del self._turns[min(self._turns)]
+
+    def note_unasked(self, agent: str, *, complete: bool) -> None:
+        """Keep what was said to the caller beside the model's replies; it follows the newest turn."""
+        newest = max(self._turns, default=0)
+        turn = self._turns.get(newest, _Exchange("", "", complete=True))
+        before = turn.agent if turn.complete else _cut(turn.agent)
+        self._turns[newest] = replace(turn, agent=f"{before} {agent}".strip(), complete=complete)
 
     def messages(self, user: str) -> list[Message]:
         """The conversation so far and the new user turn, roles alternating, oldest left out first."""

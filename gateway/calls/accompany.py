@@ -69,22 +69,22 @@ class Accompaniment:
     """Keeps a companion informed, if the agent has one."""
 
     def __init__(self, agent: Agent) -> None:
-        self._companion: Companion | None = companion_of(agent)
+        self.companion: Companion | None = companion_of(agent)
         self._audible = False
 
     def tuned(self, settings: SessionSettings) -> SessionSettings:
         """The settings under which the agent wants the call to be served."""
-        return settings if self._companion is None else self._companion.tune(settings)
+        return settings if self.companion is None else self.companion.tune(settings)
 
     def join(self, line: SessionLine) -> None:
         """Audio flows."""
-        if self._companion is not None:
-            self._companion.join(line)
+        if self.companion is not None:
+            self.companion.join(line)
 
     @property
     def counts_words(self) -> bool:
         """Whether somebody wants to know each word that was heard."""
-        return self._companion is not None and self._companion.counts_words
+        return self.companion is not None and self.companion.counts_words
 
     def voice(self, event: SegmentEvent) -> None:
         """The caller begins to speak, or falls silent."""
@@ -122,5 +122,5 @@ class Accompaniment:
         self._tell(Interrupted(heard, seconds))
 
     def _tell(self, news: CallNews) -> None:
-        if self._companion is not None:
-            self._companion.notice(news)
+        if self.companion is not None:
+            self.companion.notice(news)

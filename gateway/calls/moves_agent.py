@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.calls.floor import Floor
 from gateway.calls.moves_reply import speak_up
-from gateway.calls.turn_events import TalkOffered
+from gateway.calls.turn_events import Phase, TalkOffered
 
 
 def offered(floor: Floor, event: TalkOffered, now: float) -> None:
@@ -28,6 +28,20 @@ def offered_over_reply(floor: Floor, event: TalkOffered, now: float) -> None:
         speak_up(floor, now)
     else:
         offered_later(floor, event, now)
+
+
+def offered_while_contested(floor: Floor, event: TalkOffered, now: float) -> None:
+    """The caller speaks over what is being said; what gives way leaves him the floor."""
+    if event.preempts and not event.urgent and floor.live is not None and floor.live.turn is not None:
+        floor.close_live()
+        if floor.voice.speaking:
+            floor.enter(Phase.HEARING)
+        else:
+            floor.enter(Phase.ENDPOINTING)
+            floor.expect_end(None)
+        offered_later(floor, event, now)
+    else:
+        offered_to_caller(floor, event, now)
 
 
 def offered_later(floor: Floor, event: TalkOffered, now: float) -> None:

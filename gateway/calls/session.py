@@ -31,10 +31,13 @@ from gateway.calls.call import Call
 from gateway.calls.call_events import AgentFault
 from gateway.calls.orders import (
     BridgeDial,
+    ClearNow,
     CollectKeys,
     Mute,
     Order,
     OrderRefused,
+    PlayNow,
+    SayNow,
     SwitchLanguage,
     TransferAttended,
     TransferBlind,
@@ -67,6 +70,7 @@ from gateway.calls.turn_events import (
     SpeakingAction,
     StartReply,
     StopReply,
+    TalkOffered,
     TellFault,
     TellOverheard,
     TurnAction,
@@ -74,6 +78,7 @@ from gateway.calls.turn_events import (
     Unduck,
 )
 from gateway.calls.turns import TurnTaker
+from gateway.calls.unasked import Unasked
 from media.clock import now
 from media.frame import AudioFrame, Voice
 from media.legs.base import (
@@ -117,6 +122,7 @@ class CallSession:
         self._agent = agent
         self._beside = Accompaniment(agent)
         self._settings = settings = self._beside.tuned(settings)
+        self._unasked = Unasked(self._beside.companion, lambda: self.feed(TalkOffered()))
         self._have_done = obey
         self._observers = call.observers
         self._turns = TurnTaker(settings.turns, call.replies, call.turns)
@@ -172,8 +178,23 @@ class CallSession:
                     self._talk.speaker.speak_as(language, voice)
             case CollectKeys(most):
                 self._turns.collect_keys(most)
+            case SayNow() | PlayNow():
+                await self._say_now(order)
+            case ClearNow():
+                self._unasked.clear()
+                if self._turns.phase in (Phase.SPEAKING, Phase.CONTESTED):
+                    self.feed(TalkOffered(preempts=True))  # which says nothing then
             case _:
                 raise OrderRefused(f"a conversation cannot do {type(order).__name__}")
+
+    async def _say_now(self, order: SayNow | PlayNow) -> None:
+        """Returns when it was heard, or cut. The caller is heard out and answered before it."""
+        if self._talk is None or self._over.is_set():
+            raise OrderRefused("the conversation has not begun" if self._talk is None else "the call is over")
+        over = self._unasked.order(order)
+        sounds = self._turns.phase in (Phase.SPEAKING, Phase.CONTESTED)
+        self.feed(TalkOffered(preempts=order.interrupt and sounds))
+        await over
 
     async def _answer(self) -> None:
         """Take the call; an outbound one is taken by the far end, whose `LegAnswered` says so."""
@@ -200,7 +221,7 @@ class CallSession:
             sample_rate,
             SpeechSegmenter(settings.segmenter, sample_rate),
             *self._recogniser(sample_rate),
-            Speaker(self._agent, voice, self._leg.playout, self._tasks, self, self._log),
+            Speaker(self._agent, voice, self._leg.playout, self._tasks, self, self._log, self._unasked.parts),
         )
         self.feed(CallStarted())
         self._beside.join(SessionLine(self._call, self._agent.name, self.feed, self._listen_in))
@@ -345,6 +366,8 @@ class CallSession:
             case PrepareReply(reply, turn):
                 speaker.prepare(reply, turn)
             case StartReply(reply, turn):
+                if self._unasked.waiting and not turn.unasked:
+                    self.feed(TalkOffered())  # it comes after this one
                 speaker.prepare(reply, turn)
                 self._answered(speaker.release(reply))
             case ReleaseReply(reply):
@@ -358,11 +381,14 @@ class CallSession:
                 closed, sounding = speaker.close(reply)
                 self._ledger.closed(closed)
                 self._silenced(sounding)
-                if interrupted and closed.turn is not None:
+                ordered = _is_unasked(closed) and self._unasked.closed(failed=closed.script.fault is not None)
+                if interrupted and closed.turn is not None and not ordered:
                     self._beside.interrupted(closed.heard, speaker.seconds(closed))
             case DropReply(reply, asked):
                 dropped, sounding = speaker.drop(reply)
                 self._silenced(sounding)
+                if _is_unasked(dropped):
+                    self._unasked.dropped()
                 if asked:
                     self._beside.interrupted(dropped.heard, speaker.seconds(dropped))
             case SayPhrase(reply, phrase):
@@ -473,6 +499,7 @@ class CallSession:
             self._timer.cancel()
         for act in self._acts:
             act.cancel()
+        self._unasked.close()
         if self._talk is not None:
             self._talk.speaker.abandon_all()
             self._talk.transcribing.cancel()
@@ -489,6 +516,10 @@ class CallSession:
                 await self._agent.aclose()
         except Exception as error:
             self._log.warning("the agent did not close", error=type(error).__name__)
+
+
+def _is_unasked(reply: Reply) -> bool:
+    return reply.turn is not None and reply.turn.unasked
 
 
 @dataclass(frozen=True, slots=True)

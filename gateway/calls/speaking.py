@@ -33,7 +33,6 @@ from gateway.agents.base import (
     Settle,
     UserTurn,
 )
-from gateway.agents.companion import companion_of
 from gateway.calls.deadlines import paced
 from gateway.calls.heard import HeardTracker
 from gateway.calls.replies import Passage, Reply, Script
@@ -101,10 +100,12 @@ class Speaker:
         tasks: asyncio.TaskGroup,
         events: SpeakerEvents,
         log: Any,
+        unasked: Callable[[], AsyncIterator[ReplyPart]],
     ) -> None:
+        """`unasked`: what is to be said in a reply that answers nothing."""
         self._agent = agent
         self._voice = voice
-        self._companion = companion_of(agent)
+        self._unasked = unasked
         self._playout = playout
         self._tasks = tasks
         self._events = events
@@ -264,12 +265,10 @@ class Speaker:
         reply.script.finish()
 
     def _parts(self, turn: UserTurn) -> AsyncIterator[ReplyPart]:
-        """What the agent says to the turn, or by itself."""
+        """What is said to the turn, or unasked."""
         if turn.number:
             return self._agent.reply(turn)
-        if turn.unasked and self._companion is not None:
-            return self._companion.unprompted()
-        return self._agent.greet()
+        return self._unasked() if turn.unasked else self._agent.greet()
 
     def _guard(self, reply: Reply, said: Interruptible | None) -> None:
         """The agent says what may cut the reply."""

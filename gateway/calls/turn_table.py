@@ -153,6 +153,7 @@ TABLE: Mapping[Phase, Mapping[Trigger, Step]] = {
         Transcript: row(words.contest_words, HEARING, ENDPOINTING, SPEAKING),
         SpeechStarted: row(words.contest_again),
         SpeechEnded: row(words.contest_silence),
+        TalkOffered: row(agent.offered_while_contested, HEARING, ENDPOINTING, THINKING),
         PlayoutDrained: row(reply.said_while_contested, HEARING, ENDPOINTING, ENDED),
         ReplyFailed: row(reply.fails),
         HangUpAsked: row(reply.hang_up_asked),

@@ -65,3 +65,17 @@ def test_bounds_hold_and_roles_alternate_whatever_was_said(
     # Joints and cut marks may add a little to what was counted.
     slack = 3 * (max_turns + 1)
     assert sum(len(message["content"]) for message in told) <= max_tokens * CHARACTERS_PER_TOKEN + slack
+
+
+def test_what_was_said_beside_the_replies_follows_the_newest_turn() -> None:
+    history = History(10, 1000)
+    history.note(0, "", "Hello.", complete=True)
+    history.note_unasked("The line is recorded.", complete=True)
+    history.note(1, "Hi.", "What can I", complete=False)
+    history.note_unasked("We close", complete=False)
+    assert [message["content"] for message in history.messages("Help.")] == [
+        "Hello. The line is recorded.",
+        "Hi.",
+        "What can I — We close —",
+        "Help.",
+    ]
