@@ -89,6 +89,11 @@ class Announcer:
             why = self._closed.result()
             raise CallerGone(why) if isinstance(why, EndReason) else BrokenOff(why)
 
+    @property
+    def free(self) -> bool:
+        """Whether the call neither ends nor makes room for something."""
+        return not self._closed.done()
+
     async def say(self, text: str, *, language: str = "", voice: str = "") -> None:
         """Speak a text to its end, in another language or voice if asked.
 

@@ -72,7 +72,7 @@ from gateway.plan_health import AgentHealth
 from gateway.prompts import Prompter
 from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper, open_folder
-from gateway.route_run import USUAL_RATE, CallParts, leg_of
+from gateway.route_run import USUAL_RATE, CallParts
 from gateway.stall_probe import StallProbe
 from gateway.store.call_sessions import CallSessions
 from gateway.store.key_limits import SharedKeyLimits
@@ -295,12 +295,12 @@ class Offhook:
             metrics=self.metrics.calls,
             live=self.live,
             add=self.calls.add,
+            find=self.calls.get,
             own_ears=self.agents.own_ears,
             folder=config.node.record_dir,
             wall=_wall,
             reach=lambda: self.reach,
             transfers=self.dialer,
-            leg_of=lambda call_id: leg_of(self.calls.get(call_id)),
         )
         return Desk(
             plan=lambda: self.dialplan.plan,

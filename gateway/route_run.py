@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
@@ -15,13 +14,13 @@ import structlog
 
 from engines.base import Asr, AsrOptions, TtsOptions
 from gateway.actions.flow import Away, Flow, OnStep, Reach
-from gateway.actions.joined import connect
+from gateway.actions.joined import Meeting, connect
 from gateway.actions.line import Ears, Line, StepFailed, first_values
 from gateway.agents.base import Agent
 from gateway.agents.sound import SoundAgent
 from gateway.announcer import Announcer, BrokenOff, CallerGone
 from gateway.calls.call import Call
-from gateway.calls.call_events import HoldChanged, RouteTaken, StageBegan, TransferChanged
+from gateway.calls.call_events import RouteTaken, StageBegan
 from gateway.calls.observer import SessionObserver
 from gateway.calls.orders import (
     BridgeCall,
@@ -53,12 +52,13 @@ from gateway.control.dialer import TransferGuard
 from gateway.dialplan.actions import Reject
 from gateway.dialplan.match import Route
 from gateway.dialplan.plan import Dialplan
-from gateway.errors import DialDenied, DialFailed, GatewayError, verdict
+from gateway.errors import DialDenied, DialFailed, GatewayError
+from gateway.leg_orders import LegOrders
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
 from media.clock import now
-from media.legs.base import Direction, EndReason, Leg, LegError
+from media.legs.base import EndReason, Leg, LegError
 
 log = structlog.get_logger(__name__)
 
@@ -70,9 +70,6 @@ _LOST = frozenset({EndReason.DEAD_AIR, EndReason.ENGINE_FAILED, EndReason.INTERN
 
 _LAST_WORDS = 60.0
 """Seconds that a route has beyond the longest conversation, for what comes before and after it."""
-
-KEY_PAUSE = 0.5
-"""Seconds that a `w` among keys to send stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +96,8 @@ class CallParts:
     """Told of each action of a route when its turn comes, with the call's variables."""
     transfers: TransferGuard | None = None
     """Whether a far end may be sent elsewhere; None: never."""
-    leg_of: Callable[[str], Leg | None] = lambda call_id: None
-    """The leg of a running call, for those that are connected with it."""
+    find: Callable[[str], CallHandle | None] = lambda call_id: None
+    """The running call of an id."""
 
 
 Opening: TypeAlias = Callable[[Call, SpeakingVoice], Sequence[Stage]]
@@ -137,11 +134,12 @@ class RouteRun:
         )  # fmt: skip
         voice = SpeakingVoice(parts.engines.tts, spoken, settings.deadlines)
         self._announcer = Announcer(self._call, voice)
+        self._leg_orders = LegOrders(self._call, parts.transfers)
         self._opening = opening(self._call, voice)
         self._cause = 0
         """Q.850 cause that was ordered with the end."""
-        self._joining: Leg | None = None
-        """Whom an order has dialled, until he is connected."""
+        self._joining: Leg | Meeting | None = None
+        """Whom an order has dialled or named, until he is connected."""
         self._stage: Stage | None = None
         """The conversation that has the leg now; None: the route's own actions have it."""
         self._steer: Callable[[RunTwiml], None] | None = None
@@ -175,7 +173,9 @@ class RouteRun:
             except CallerGone as gone:
                 end = CallOver(gone.reason)
             finally:
-                if self._joining is not None:  # he was dialled for a call that is over
+                if isinstance(self._joining, Meeting):
+                    self._joining.part()
+                elif self._joining is not None:  # he was dialled for a call that is over
                     await self._joining.hangup(EndReason.CANCELLED)
                 if end.reason is not EndReason.REJECTED:
                     limit = self._parts.session.deadlines.close
@@ -212,7 +212,7 @@ class RouteRun:
                     return await self.converse(agent, covered=False, hasty=False)
                 case Leave(GoTo() | RunTwiml() as away):
                     return away
-                case Leave(BridgeDial()):
+                case Leave(BridgeDial() | BridgeCall()):
                     await self.join()
         return None
 
@@ -259,7 +259,7 @@ class RouteRun:
                     return CallOver(reason, cause)
                 case Leave(GoTo() | RunTwiml() as away):
                     return away
-                case Leave(BridgeDial()):
+                case Leave(BridgeDial() | BridgeCall()):
                     await self.join()
                     handed = None
                 case Leave(order):
@@ -295,11 +295,6 @@ class RouteRun:
     # ---------------------------------------------------------------------------------------- its orders
 
     @property
-    def leg(self) -> Leg:
-        """The far end's audio."""
-        return self._leg
-
-    @property
     def call_id(self) -> str:
         """The call's name in logs, records and the API."""
         return self._call.call_id
@@ -316,7 +311,7 @@ class RouteRun:
             case SayNow() | PlayNow() | ClearNow() | CollectKeys() | Mute() | SwitchLanguage():
                 await self._staged().obey(order)
             case SendKeys(digits):
-                await self._send_keys(digits)
+                await self._leg_orders.send_keys(digits)
             case End(reason, cause):
                 self._cause = cause
                 self.hang_up(reason)
@@ -324,16 +319,13 @@ class RouteRun:
                 self._parts.agent(agent)  # raises before anything is broken off
                 self._staged().leave(order)
             case Hold(on):
-                await self._hold(on)
-            case TransferBlind(target, deadline):
-                send = partial(self._leg.transfer, target, deadline=deadline)
-                await self._transfer("blind", target, target, send)
+                await self._leg_orders.hold(on)
+            case TransferBlind():
+                await self._leg_orders.transfer(order)
+                self.hang_up(EndReason.TRANSFERRED)
             case TransferAttended(call_id, deadline):
-                other = self._other(call_id)
-                parties = other.parties
-                target = parties.called if other.direction is Direction.OUTBOUND else parties.caller
-                send = partial(self._leg.transfer_to, other, deadline=deadline)
-                await self._transfer("attended", call_id, target, send)
+                await self._leg_orders.transfer_to(self._other(call_id)._call, deadline)
+                self.hang_up(EndReason.TRANSFERRED)
             case GoTo(route):
                 if self._plan.named(route) is None:
                     raise OrderRefused(f"no route is called {route}")
@@ -342,8 +334,8 @@ class RouteRun:
                 self._run_twiml(order)
             case BridgeDial():
                 await self._dial(order)
-            case BridgeCall():
-                raise OrderRefused(f"{type(order).__name__} is not possible here")
+            case BridgeCall(call_id):
+                self._meet(self._other(call_id))
             case _:
                 assert_never(order)
 
@@ -383,81 +375,35 @@ class RouteRun:
     async def join(self) -> None:
         """See `Crew.join`."""
         other, self._joining = self._joining, None
-        if other is not None:
+        if isinstance(other, Meeting):
+            await other.attend(self._line)
+        elif other is not None:
             await connect(self._line, other)
+
+    def _other(self, call_id: str) -> RouteRun:
+        """Another call that is up. Raises `OrderRefused`, also when this one is not."""
+        other = self._parts.find(call_id)
+        if not isinstance(other, RouteRun) or other is self:
+            raise OrderRefused("no other call of that id is running here")
+        for run in (self, other):
+            if run._call.answered is None or run._call.closed is not None:
+                raise OrderRefused(f"call {run.call_id} is not up")
+        return other
+
+    def _meet(self, other: RouteRun) -> None:
+        """Both leave what they are doing, and are connected."""
+        for run in (self, other):
+            if run._joining is not None or not run._announcer.free:
+                raise OrderRefused(f"call {run.call_id} is going on to something else already")
+        meeting = Meeting(self._line, other._line)
+        for run, guest in ((self, other), (other, self)):
+            run._joining = meeting
+            run._leave(BridgeCall(guest.call_id))
 
     def _staged(self) -> Stage:
         if self._stage is None:
             raise OrderRefused("the call is not in a conversation")
         return self._stage
-
-    async def _send_keys(self, digits: str) -> None:
-        """Press keys; `w` waits half a second between them."""
-        try:
-            for number, keys in enumerate(digits.lower().split("w")):
-                if number:
-                    await asyncio.sleep(KEY_PAUSE)
-                if keys:
-                    await self._leg.send_dtmf(keys.upper())
-        except LegError as error:
-            raise OrderRefused(error.detail, sip_code=error.sip_code) from error
-
-    async def _hold(self, on: bool) -> None:
-        try:
-            await self._leg.hold(on)
-        except LegError as error:
-            raise OrderRefused(error.detail, sip_code=error.sip_code) from error
-        self._call.happened(HoldChanged(now(), on=on, by_us=True))
-
-    def _other(self, call_id: str) -> Leg:
-        """The leg of another running call. Raises `OrderRefused`."""
-        other = self._parts.leg_of(call_id) if call_id != self.call_id else None
-        if other is None:
-            raise OrderRefused("no other call of that id is running here")
-        return other
-
-    async def _transfer(
-        self, kind: str, shown: str, target: str, send: Callable[..., Awaitable[None]]
-    ) -> None:
-        """Send the far end elsewhere; when it will not go, the call is as it was.
-
-        `target` is judged by the rules; `shown` is what the events say.
-        """
-
-        def moved(state: str, code: int = 0) -> None:
-            self._call.happened(TransferChanged(now(), kind, shown, state, code))
-
-        moved("started")
-        try:
-            self._may_send(target)
-            await send(progress=lambda code: moved(_state(code), code))
-        except LegError as error:
-            moved("timed_out" if error.sip_code == _TIMED_OUT else "failed", error.sip_code)
-            raise OrderRefused(error.detail, sip_code=error.sip_code) from error
-        except DialDenied as denied:
-            moved("failed", verdict(denied).sip_code)
-            raise OrderRefused(str(denied)) from denied
-        moved("done")
-        self.hang_up(EndReason.TRANSFERRED)
-
-    def _may_send(self, target: str) -> None:
-        """Raises `DialDenied` for whoever the rules do not let be called."""
-        if self._parts.transfers is None:
-            raise DialDenied("nobody may be sent elsewhere here", reason="transfer")
-        self._parts.transfers.may_send(target, trunk=self._leg.parties.trunk)
-
-
-_TIMED_OUT = 408
-
-
-def _state(code: int) -> str:
-    """How a transfer stands, by what the far end last reported of it."""
-    return "trying" if code == 100 else "ringing" if code < 200 else "answered" if code < 300 else "failed"
-
-
-def leg_of(handle: CallHandle | None) -> Leg | None:
-    """The leg of a running call."""
-    return handle.leg if isinstance(handle, RouteRun) else None
 
 
 async def reject(leg: Leg, code: int, *, retry_after: int = 0, reason: str = "") -> None:

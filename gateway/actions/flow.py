@@ -20,7 +20,7 @@ from gateway.actions.webhook import PlanHooks
 from gateway.agents.base import AgentError
 from gateway.announcer import BrokenOff
 from gateway.calls.call_events import RouteTaken, StageBegan
-from gateway.calls.orders import BridgeDial, GoTo, Order, OrderRefused, RunTwiml
+from gateway.calls.orders import BridgeCall, BridgeDial, GoTo, Order, OrderRefused, RunTwiml
 from gateway.calls.stage import CallOver
 from gateway.control.dialer import Dialer
 from gateway.dialplan import variables
@@ -76,7 +76,10 @@ class Crew(TwimlCrew, Protocol):
         """
 
     async def join(self) -> None:
-        """Connect the caller with whom an order has dialled, until one hangs up. Raises `CallerGone`."""
+        """Connect the caller with whom an order has dialled or named, until one leaves.
+
+        Raises `CallerGone`, `BrokenOff`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ class Flow:
         match order:
             case GoTo() | RunTwiml():
                 return order
-            case BridgeDial():
+            case BridgeDial() | BridgeCall():
                 await self._crew.join()
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from media.legs.base import (
     LegResumed,
 )
 from media.legs.bridge import Bridge
+
+_LATE = 5.0
+"""Seconds that one call waits for the other to leave what it was doing."""
 
 
 async def connect(line: Line, other: Leg, *, ends_on: str = "") -> None:
@@ -48,6 +52,68 @@ async def connect(line: Line, other: Leg, *, ends_on: str = "") -> None:
         gone = call.closed is not None
         await other.hangup(EndReason.CALLER_HUNG_UP if gone else EndReason.AGENT_HUNG_UP)
         call.happened(BridgeChanged(now(), other.leg_id, on=False))
+
+
+class Meeting:
+    """Two running calls that are to be connected, once each has left what it was doing.
+
+    Each call attends; one that does not come, or goes, lets the other go on.
+    """
+
+    def __init__(self, one: Line, other: Line) -> None:
+        self._lines = (one, other)
+        self._here = 0
+        self._over = asyncio.Event()
+        self._bridge: Bridge | None = None
+        self._talking: asyncio.Task[None] | None = None
+
+    async def attend(self, line: Line) -> None:
+        """Be connected with the other call until one hangs up or is wanted elsewhere.
+
+        Raises `CallerGone`, `BrokenOff`.
+        """
+        self._here += 1
+        try:
+            if self._here == len(self._lines) and not self._over.is_set():
+                self._talking = asyncio.get_running_loop().create_task(self._talk(), name="bridge")
+            elif not self._over.is_set():
+                asyncio.get_running_loop().call_later(_LATE, self._unmet)
+            await line.announcer.until(self._over.wait())
+            line.announcer.check()
+        finally:
+            self.part()
+            if self._talking is not None:
+                await asyncio.wait({self._talking})
+
+    def part(self) -> None:
+        """It is over, or will never be. Idempotent, returns at once."""
+        if self._bridge is not None:
+            self._bridge.stop()
+        else:
+            self._over.set()
+
+    def _unmet(self) -> None:
+        if self._talking is None:
+            self._over.set()
+
+    async def _talk(self) -> None:
+        one, other = self._lines
+        replies = (_next_reply(one), _next_reply(other))
+        self._bridge = _bridge(_party_of(one), _party_of(other), replies)
+        self._tell(on=True)
+        try:
+            await self._bridge.run()
+        finally:
+            for line in self._lines:
+                line.call.leg.playout.clear()
+                line.call.lend(line.announcer)
+            self._tell(on=False)
+            self._over.set()
+
+    def _tell(self, *, on: bool) -> None:
+        one, other = self._lines
+        one.call.happened(BridgeChanged(now(), other.call.call_id, on=on))
+        other.call.happened(BridgeChanged(now(), one.call.call_id, on=on))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
 from gateway.observers import SilentObserver
 from gateway.reception import Desk, Reception
-from gateway.route_run import CallParts, leg_of
+from gateway.route_run import CallParts
 from media.legs.base import EndReason, LegClosed, Parties
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.asr import ScriptedAsr
@@ -129,11 +129,11 @@ class FrontDesk:
             metrics=self.metrics.calls,
             live=self.live,
             add=self.registry.add,
+            find=self.registry.get,
             folder=self.folder,
             reach=lambda: self.reach,
             own_ears=self.own_ears,
             transfers=self.transfers,
-            leg_of=lambda call_id: leg_of(self.registry.get(call_id)),
         )
         retry_after, licence = self.limits.retry_after, self.licence
         self.desk = Desk(

@@ -339,3 +339,32 @@ def test_a_call_is_bridged_with_somebody_who_is_called_for_it(node: Node, caller
         other.bye()
         caller.phone.respond(caller.phone.expect("BYE"))
     assert caller.ended()["reason"] == "dialplan_hung_up"
+
+
+def test_two_running_calls_are_bridged_and_both_hear(node: Node, caller: Caller) -> None:
+    caller.taken()
+    other = Caller(node)
+    with other.phone:
+        other.taken()
+        assert caller.order("bridge", call_id=other.call_id).json()["done"]
+        eventually(lambda: other.seen("call.bridge_changed", on=True))
+        talking = threading.Thread(target=other.phone.rtp.talk, args=(tone(700, 1.5),))
+        talking.start()
+        caller.phone.rtp.talk(tone(440, 1.5))
+        talking.join()
+        for phone, hertz in ((caller.phone, 700), (other.phone, 440)):
+            came = heard(phone.rtp.received)[-4000:-1600]
+            assert abs(pitch(came) - hertz) < 8 and loudness(came) > 3000
+        caller.phone.rtp.key(5)
+        other.phone.rtp.listen(1.0)
+        keys = {packet.payload[0] for packet in other.phone.rtp.received if packet.payload_type == 101}
+        assert keys == {5}
+        other.phone.bye()
+        caller.phone.respond(caller.phone.expect("BYE"))
+        assert other.ended()["reason"] == "caller_hung_up"
+    assert caller.ended()["reason"] == "dialplan_hung_up"
+    changed = [event["data"] for event in caller.events() if event["type"] == "call.bridge_changed"]
+    assert [(data["other"], data["on"]) for data in changed] == [
+        (other.call_id, True),
+        (other.call_id, False),
+    ]
