@@ -8,6 +8,7 @@ from typing import TypeAlias, TypeVar
 from engines.base import Asr, AsrOptions, AsrStream, SpeechChunk, Transcript, Tts, TtsOptions
 from gateway.agents.base import Agent, CallInfo, ReplyPart, UserTurn
 from gateway.agents.companion import Companion, companion_of
+from gateway.agents.handoff import brief
 from gateway.agents.sound import SoundAgent, SoundCall
 from gateway.wrapped import WrappedAsr, WrappedTts
 from media.clock import now
@@ -74,6 +75,10 @@ class MeteredAgent:
         """The agent's own; what it says unasked is not counted."""
         return companion_of(self._agent)
 
+    def brief(self, handoff: str) -> None:
+        """The agent's own."""
+        brief(self._agent, handoff)
+
     def greet(self) -> AsyncIterator[ReplyPart]:
         """The agent's own; a greeting is written down already, and not counted."""
         return self._agent.greet()
@@ -100,6 +105,10 @@ class MeteredSound:
         self.name, self.limits = agent.name, agent.limits
         self.hear, self.voice, self.key, self.played = agent.hear, agent.voice, agent.key, agent.played
         self.aclose = agent.aclose
+
+    def brief(self, handoff: str) -> None:
+        """The agent's own."""
+        brief(self._agent, handoff)
 
     async def open(self, info: CallInfo) -> None:
         """The agent's own."""

@@ -17,6 +17,7 @@ from gateway.actions.flow import Away, Flow, OnStep, Reach
 from gateway.actions.joined import Meeting, connect
 from gateway.actions.line import Ears, Line, StepFailed, first_values
 from gateway.agents.base import Agent
+from gateway.agents.handoff import brief
 from gateway.agents.sound import SoundAgent
 from gateway.announcer import Announcer, BrokenOff, CallerGone
 from gateway.calls.call import Call
@@ -132,10 +133,10 @@ class RouteRun:
             USUAL_RATE, settings.voice, settings.language, settings.speed,
             data=self._limit, on_switch=self._call.facts.switches.append,
         )  # fmt: skip
-        voice = SpeakingVoice(parts.engines.tts, spoken, settings.deadlines)
-        self._announcer = Announcer(self._call, voice)
+        self._voice = SpeakingVoice(parts.engines.tts, spoken, settings.deadlines)
+        self._announcer = Announcer(self._call, self._voice)
         self._leg_orders = LegOrders(self._call, parts.transfers)
-        self._opening = opening(self._call, voice)
+        self._opening = opening(self._call, self._voice)
         self._cause = 0
         """Q.850 cause that was ordered with the end."""
         self._joining: Leg | Meeting | None = None
@@ -208,8 +209,8 @@ class RouteRun:
             match await self._perform(stage):
                 case CallOver() as over:
                     return over
-                case Leave(SwitchAgent(agent)):
-                    return await self.converse(agent, covered=False, hasty=False)
+                case Leave(SwitchAgent(agent, handoff)):
+                    return await self.converse(agent, covered=False, hasty=False, handoff=handoff)
                 case Leave(GoTo() | RunTwiml() as away):
                     return away
                 case Leave(BridgeDial() | BridgeCall()):
@@ -241,11 +242,13 @@ class RouteRun:
         """See `TwimlCrew.steered`."""
         self._steer = steer
 
-    async def converse(self, agent: str, *, covered: bool, hasty: bool) -> Away | None:
-        """See `Crew.converse`. Agents may hand over to one another."""
+    async def converse(self, agent: str, *, covered: bool, hasty: bool, handoff: str = "") -> Away | None:
+        """See `Crew.converse`. Agents may hand over to one another, with a note (`handoff`)."""
         handed: str | None = agent
         while handed is not None:
-            stage = self._stage_of(self._parts.agent(handed), covered=covered, hasty=hasty)
+            taking = self._parts.agent(handed)
+            brief(taking, handoff)
+            stage = self._stage_of(taking, covered=covered, hasty=hasty)
             self._call.happened(StageBegan(now(), "agent", handed))
             self._parts.live.connected(self._call.call_id, handed)
             match await self._perform(stage):
@@ -253,8 +256,8 @@ class RouteRun:
                     if reason in _LOST and covered and self._call.closed is None:
                         raise StepFailed("the conversation could not go on", "agent", reason)
                     return over
-                case Leave(SwitchAgent(agent)):
-                    handed = agent
+                case Leave(SwitchAgent(agent, note)):
+                    handed, handoff = agent, note
                 case Leave(End(reason, cause)):
                     return CallOver(reason, cause)
                 case Leave(GoTo() | RunTwiml() as away):
@@ -278,7 +281,7 @@ class RouteRun:
             guards = replace(settings.turns.guards, failures=1)
             settings = replace(settings, turns=replace(settings.turns, guards=guards))
         if isinstance(agent, SoundAgent):
-            return SoundStage(self._call, agent, settings, self.obey)
+            return SoundStage(self._call, agent, settings, self.obey, self._voice)
         engines = replace(parts.engines, asr=self._asr, data=self._limit)
         return CallSession(self._call, engines, agent, settings, self.obey)
 

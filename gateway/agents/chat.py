@@ -13,6 +13,7 @@ from gateway.agents.base import ReplyPart, Say, UserTurn
 from gateway.agents.chat_completion import ChatBackend, Completion
 from gateway.agents.chat_history import History, Message
 from gateway.agents.chat_work import ToolWork
+from gateway.agents.handoff import instructed
 
 
 class ChatAgent:
@@ -34,7 +35,7 @@ class ChatAgent:
         return self._name
 
     def brief(self, handoff: str) -> None:
-        """What a colleague said who hands the call over."""
+        """See `handoff.Briefed`."""
         self._handoff = handoff
 
     async def greet(self) -> AsyncIterator[ReplyPart]:
@@ -77,10 +78,7 @@ class ChatAgent:
 
     def _messages(self, turn: UserTurn) -> list[Message]:
         told = self._history.messages(_user_text(turn))
-        prompts = [self._backend.settings.system_prompt]
-        if self._handoff:
-            prompts.append(f"A colleague hands you this call and says: {self._handoff}")
-        prompt = "\n\n".join(filter(None, prompts))
+        prompt = instructed(self._backend.settings.system_prompt, self._handoff)
         return [{"role": "system", "content": prompt}, *told] if prompt else told
 
 

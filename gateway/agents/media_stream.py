@@ -10,12 +10,13 @@ a bot that does not read or sends nonsense without end is a fault, and the route
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from gateway.agents.base import AgentError, CallInfo
+from gateway.agents.handoff import HANDOFF
 from gateway.agents.media_stream_messages import (
     Clear,
     Malformed,
@@ -25,7 +26,7 @@ from gateway.agents.media_stream_messages import (
     StreamWriter,
     read_message,
 )
-from gateway.agents.media_stream_settings import MediaStreamSettings
+from gateway.agents.media_stream_settings import MOST_PARAMETERS, MediaStreamSettings
 from gateway.agents.sound import SoundCall, SoundLimits
 from gateway.agents.sound_wire import WireDecoder, WireEncoder, WireFormat
 from gateway.agents.text_socket import Dial, DialFailed, Outbox, SocketLost, TextSocket
@@ -85,6 +86,7 @@ class MediaStreamAgent:
         self._encoder = WireEncoder(WireFormat.PCMU)
         self._decoder = WireDecoder(WireFormat.PCMU)
         self._call: SoundCall | None = None
+        self._handoff = ""
         self._pieces = 0
         self._warned = 0
         self._since_sound = 0
@@ -103,6 +105,10 @@ class MediaStreamAgent:
         """StreamSid (MZ...); "" before `open`."""
         return self._stream.stream_sid
 
+    def brief(self, handoff: str) -> None:
+        """See `handoff.Briefed`: the bot is told in the custom parameter of that name, as far as it fits."""
+        self._handoff = handoff
+
     async def open(self, info: CallInfo) -> None:
         """See `SoundAgent.open`."""
         chosen = self._settings
@@ -111,7 +117,7 @@ class MediaStreamAgent:
             stream_sid(info.call_id, self._number),
             self._account,
             call_sid(info.call_id),
-            parameters={**numbers, **chosen.parameters},
+            parameters={**numbers, **self._noted(chosen.parameters)},
         )
         for attempt in range(1, chosen.attempts + 1):
             try:
@@ -124,6 +130,11 @@ class MediaStreamAgent:
                     self._told(StreamChange("stream-error", _code(failed)))
                     raise
             await asyncio.sleep(_RETRY_PAUSE)
+
+    def _noted(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
+        room = MOST_PARAMETERS - sum(len(name) + len(value) for name, value in parameters.items())
+        note = self._handoff[: max(0, room - len(HANDOFF))]
+        return {HANDOFF: note, **parameters} if note else parameters
 
     async def converse(self, call: SoundCall) -> None:
         """See `SoundAgent.converse`."""

@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from dataclasses import replace
 
 import structlog
 
 from gateway.agents.base import AgentError, CallInfo
+from gateway.agents.handoff import instructed
 from gateway.agents.realtime_events import (
     CallerBegan,
     CallerCommitted,
@@ -100,6 +102,8 @@ class RealtimeAgent:
     def __init__(self, name: str, backend: RealtimeBackend) -> None:
         self._name = name
         self._settings = backend.settings
+        opening = backend.settings.opening
+        self._opening: Event | None = respond(opening) if opening else None
         self._dial = backend.dial
         self._box = backend.box
         self._services = backend.services
@@ -130,6 +134,12 @@ class RealtimeAgent:
     def limits(self) -> SoundLimits:
         chosen = self._settings
         return SoundLimits(chosen.dead_air_seconds, chosen.silence_seconds, chosen.queue_seconds)
+
+    def brief(self, handoff: str) -> None:
+        """See `handoff.Briefed`: the model knows it, and speaks first without its usual opening."""
+        told = instructed(self._settings.instructions, handoff)
+        self._settings = replace(self._settings, instructions=told)
+        self._opening = respond()
 
     # ----------------------------------------------------------------------------------------- the socket
 
@@ -177,7 +187,7 @@ class RealtimeAgent:
         assert self._tools is not None
         self._call = call
         self._take_format(self._wanted(call))
-        self._begin_session([respond(self._settings.opening)] if self._settings.opening else [])
+        self._begin_session([self._opening] if self._opening is not None else [])
         lost = 0
         try:
             while True:

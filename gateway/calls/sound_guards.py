@@ -38,13 +38,19 @@ class SoundGuards:
         self._held = False
         self._busy = False
 
-    def frame(self, at: float, *, nothing_came: bool, caller: bool, backend: bool) -> None:
-        """20 ms passed; `caller`, `backend`: who makes a sound."""
+    def frame(
+        self, at: float, *, nothing_came: bool, caller: bool, backend: bool, ours: bool = False
+    ) -> None:
+        """20 ms passed; `caller`, `backend`: who makes a sound; `ours`: we do, which answers nothing."""
         if not nothing_came:
             self._packet = at
         if caller or backend:
             self._sound = at
             self._waits_since = None
+        elif ours:
+            self._sound = at
+            if self._waits_since is not None:
+                self._waits_since = at
 
     def spoke(self, at: float) -> None:
         """The caller stopped speaking at this time and waits for an answer."""

@@ -19,15 +19,19 @@ from dataclasses import replace
 import numpy as np
 import structlog
 
+from engines.base import EngineError
 from gateway.agents.base import AgentError, CallInfo
 from gateway.agents.sound import SoundAgent
 from gateway.calls.call import Call
 from gateway.calls.call_events import AgentFault
-from gateway.calls.orders import ClearNow, Mute, Order, OrderRefused
+from gateway.calls.orders import ClearNow, Mute, Order, OrderRefused, PlayNow, SayNow
 from gateway.calls.session import Obey
 from gateway.calls.settings import SessionSettings
 from gateway.calls.sound_talk import SoundTalk
+from gateway.calls.sound_words import ordered_sound
+from gateway.calls.speaking import SpeakingVoice
 from gateway.calls.stage import CallOver, Done, Leave, StageEnd
+from gateway.calls.unasked import MOST_WAITING
 from media.clock import now
 from media.frame import FRAME_MS, AudioFrame, Voice
 from media.legs.base import (
@@ -50,13 +54,23 @@ log = structlog.get_logger(__name__)
 class SoundStage:
     """A `Stage` around a `SoundAgent`."""
 
-    def __init__(self, call: Call, agent: SoundAgent, settings: SessionSettings, obey: Obey) -> None:
-        """`obey`: who does the agent's orders."""
+    def __init__(
+        self,
+        call: Call,
+        agent: SoundAgent,
+        settings: SessionSettings,
+        obey: Obey,
+        voice: SpeakingVoice | None = None,
+    ) -> None:
+        """`obey`: who does the agent's orders; `voice`: speaks what is ordered, None for nobody."""
         self._call = call
         self._leg = call.leg
         self._agent = agent
         self._settings = settings
         self._obey = obey
+        self._voice = voice
+        self._saying = asyncio.Lock()
+        self._waiting = self._cleared = 0
         self._opened = False
         self._talk: SoundTalk | None = None
         self._up = asyncio.Event()
@@ -95,10 +109,44 @@ class SoundStage:
         match order:
             case Mute(on):
                 self._muted = on
+            case SayNow() | PlayNow():
+                await self._say_now(order)
             case ClearNow() if self._talk is not None:
+                self._cleared += 1
                 self._talk.clear()
             case _:
                 raise OrderRefused(f"an agent that speaks for itself cannot do {type(order).__name__}")
+
+    async def _say_now(self, order: SayNow | PlayNow) -> None:
+        """One after another; returns when it was heard, or cleared."""
+        if self._talk is None or self._voice is None or self._over.is_set():
+            raise OrderRefused("nobody can speak in this conversation now")
+        if self._waiting >= MOST_WAITING:
+            raise OrderRefused(f"{MOST_WAITING} texts wait already; clear them first")
+        if order.interrupt:
+            self._talk.clear()
+        work = asyncio.create_task(self._say(order, self._talk, self._voice), name="say-order")
+        over = asyncio.create_task(self._over.wait(), name="say-order over")
+        self._waiting += 1
+        try:
+            await asyncio.wait({work, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiting -= 1
+            for task in (work, over):
+                task.cancel()
+            await asyncio.gather(work, over, return_exceptions=True)
+        if self._over.is_set() or work.cancelled():
+            raise OrderRefused("the conversation ended before it was heard")
+        if isinstance(error := work.exception(), EngineError | TimeoutError | OSError | ValueError):
+            raise OrderRefused(f"it could not be spoken: {error}") from error
+        work.result()
+
+    async def _say(self, order: SayNow | PlayNow, talk: SoundTalk, voice: SpeakingVoice) -> None:
+        before = self._cleared
+        async with self._saying:
+            if before == self._cleared:
+                text = order.text if isinstance(order, SayNow) else ""
+                await talk.say(ordered_sound(order, voice, talk.sample_rate), text)
 
     async def _serve(self) -> None:
         parties = self._leg.parties

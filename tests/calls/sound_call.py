@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from engines.base import TtsOptions
 from gateway.agents.sound import SoundAgent
 from gateway.calls.call import Call
 from gateway.calls.orders import Order
 from gateway.calls.record import CallRecord
 from gateway.calls.settings import CallFacts, SessionSettings
 from gateway.calls.sound_stage import SoundStage
+from gateway.calls.speaking import SpeakingVoice
 from gateway.calls.stage import CallOver, StageEnd
 from media.frame import Pcm
 from media.legs.base import EndReason, LegAnswered, LegEvent, LegListener, Parties
 from media.legs.loopback import FarEnd, LoopbackLeg
 from tests.calls.place_call import Watcher
 from tests.fakes.app_socket import AppDial
+from tests.fakes.tts import ToneTts
 from tests.fakes.voices import LoudIsVoice, sound
 from tests.virtual_time import run_virtual
 
@@ -96,6 +99,7 @@ def place_sound_call(
     meet: Callable[[SoundStage], Any] = lambda stage: None,
     obeyed: list[Order] | None = None,
     codec: str = "PCMU",
+    tts: ToneTts | None = None,
 ) -> SoundOutcome:
     """The caller speaks in each (start, end), presses keys, and hangs up at `until`."""
 
@@ -111,7 +115,8 @@ def place_sound_call(
             assert obeyed is not None
             obeyed.append(order)
 
-        stage = SoundStage(served, make(dial), settings, obey)
+        spoken = SpeakingVoice(tts or ToneTts(), TtsOptions(rate), settings.deadlines)
+        stage = SoundStage(served, make(dial), settings, obey, spoken)
         for at, event in does:
             asyncio.get_running_loop().call_at(at, served.notice, event)
         meeting = meet(stage)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.agents.handoff import brief
 from gateway.agents.media_stream import MediaStreamAgent, StreamChange
 from gateway.agents.media_stream_settings import MediaStreamSettings
 from gateway.agents.text_socket import DialFailed
@@ -337,3 +338,18 @@ def test_settings_that_could_not_work_are_refused() -> None:
     for wrong in unfit:
         with pytest.raises(ValueError):
             replace(CHOSEN, **wrong)
+
+
+def test_a_bot_that_takes_a_call_over_is_told_as_far_as_it_fits() -> None:
+    dial = AppDial(listens)
+
+    def make(dial: AppDial) -> MediaStreamAgent:
+        agent = MediaStreamAgent("bot", CHOSEN, dial, account_sid("offhook"))
+        brief(agent, "long " * 200)
+        return agent
+
+    outcome = place_sound_call(make, dial, until=1.0)
+    start = next(m["start"] for _, m in outcome.sent if m["event"] == "start")
+    note = start["customParameters"].pop("handoff")
+    assert note.startswith("long long") and len(note) + len("handoff") + len("tiergold") == 500
+    assert start["customParameters"] == {"from_number": "100", "to_number": "200", "tier": "gold"}

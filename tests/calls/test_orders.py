@@ -88,6 +88,29 @@ def test_a_caller_who_interrupts_prevents_the_order() -> None:
     run_virtual(main())
 
 
+class Briefed(ScriptedAgent):
+    """Greets with what it was told."""
+
+    def brief(self, handoff: str) -> None:
+        self.greeting = f"I know that {handoff}"
+
+
+def test_the_next_agent_is_told_what_the_first_one_says_of_the_caller() -> None:
+    async def main() -> None:
+        first = Orderly(Do(SwitchAgent("expert", "he wants a refund.")), greeting="Desk here.")
+        agents = [first, Briefed(), Briefed()]
+        desk = FrontDesk(ROUTE, asr=ScriptedAsr([(1.5, 2.5, "hello")]), make_agent=lambda: agents.pop(0))
+        phone = KeyedPhone(says=((1.5, 2.5),))
+        desk.reception.take(phone)
+        await asyncio.sleep(8.0)
+        phone.close(EndReason.CALLER_HUNG_UP)
+        await desk.until_idle()
+        (record,) = desk.keeper.records
+        assert record.turns[-1].heard == "I know that he wants a refund."
+
+    run_virtual(main())
+
+
 def test_another_agent_goes_on_and_the_record_is_one() -> None:
     async def main() -> None:
         first = Orderly(Do(SwitchAgent("expert")), greeting="Desk here.")

@@ -11,13 +11,16 @@ import httpx
 import numpy as np
 import pytest
 
+from gateway.agents.handoff import brief
 from gateway.agents.realtime import RealtimeAgent, RealtimeBackend
 from gateway.agents.realtime_settings import RealtimeSettings
+from gateway.agents.sound import SoundAgent
 from gateway.agents.text_socket import DialFailed
 from gateway.agents.tools.http_tools import HttpTools
 from gateway.agents.tools.settings import HttpTool, ToolSettings
 from gateway.calls.orders import End, Order, TransferBlind
 from gateway.calls.stage import CallOver
+from gateway.metered import MeteredSound
 from gateway.secret import Secret
 from media.g711 import ALAW, ULAW
 from media.legs.base import EndReason
@@ -42,9 +45,15 @@ def call(endpoint: RealtimeEndpoint, chosen: RealtimeSettings = CHOSEN, **more: 
             await asyncio.sleep(answer)
         return httpx.Response(200, text=str(answer))
 
-    def make(dial: AppDial) -> RealtimeAgent:
+    handoff = more.pop("handoff", "")
+
+    def make(dial: AppDial) -> SoundAgent:
         services = HttpTools(httpx.MockTransport(service))
-        return RealtimeAgent("model", RealtimeBackend(chosen, dial, services))
+        agent = MeteredSound(
+            RealtimeAgent("model", RealtimeBackend(chosen, dial, services)), lambda *told: None
+        )
+        brief(agent, handoff)
+        return agent
 
     outcome = place_sound_call(make, dial, **more)
     assert outcome.tasks_left == []
@@ -296,3 +305,14 @@ def test_settings_that_could_not_work_are_refused() -> None:
     for wrong in unfit:
         with pytest.raises(ValueError):
             replace(CHOSEN, **wrong)
+
+
+@pytest.mark.parametrize("chosen", [CHOSEN, GREETING])
+def test_a_model_that_takes_a_call_over_knows_why_and_speaks_first(chosen: RealtimeSettings) -> None:
+    endpoint = RealtimeEndpoint([Reply("A refund, then.")])
+    call(endpoint, chosen, until=3.0, handoff="He wants a refund.")
+    (update,) = endpoint.events("session.update")
+    told = update["session"]["instructions"]
+    assert told.startswith(chosen.instructions) and told.endswith("says: He wants a refund.")
+    (response,) = endpoint.events("response.create")
+    assert "response" not in response, "it is not told to greet"

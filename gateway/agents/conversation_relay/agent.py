@@ -30,6 +30,7 @@ from gateway.agents.conversation_relay.outcome import LOST, NEVER_CONNECTED, Rel
 from gateway.agents.conversation_relay.settings import RelaySettings
 from gateway.agents.conversation_relay.talks import Talks, TalkUnfit
 from gateway.agents.conversation_relay.tuning import tuned
+from gateway.agents.handoff import HANDOFF
 from gateway.agents.text_socket import Dial, TextSocket
 from gateway.calls.orders import SendKeys
 from gateway.calls.settings import SessionSettings
@@ -72,6 +73,7 @@ class RelayAgent:
         )  # fmt: skip
         self._link = Link(self._connect, limits, self)
         self._news = NewsTeller(settings, self._link, home.wall)
+        self._handoff = ""
         self._task: asyncio.Task[None] | None = None
         self._line: Line | None = None
         self._began = 0.0
@@ -97,6 +99,10 @@ class RelayAgent:
     @property
     def name(self) -> str:
         return self._name
+
+    def brief(self, handoff: str) -> None:
+        """See `handoff.Briefed`: the app is told in the custom parameter of that name."""
+        self._handoff = handoff
 
     @property
     def companion(self) -> Companion:
@@ -220,7 +226,7 @@ class RelayAgent:
         account = settings.account_sid or self._home.account
         setup = messages.Setup(
             self._session, account, call_sid(info.call_id), info.caller, info.called, info.outbound,
-            settings.parameters,
+            {**({HANDOFF: self._handoff} if self._handoff else {}), **settings.parameters},
         )  # fmt: skip
         if again:
             log.info("app is back", agent=self._name, call_id=info.call_id)
