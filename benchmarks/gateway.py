@@ -22,7 +22,7 @@ from callers.sipp import free_port
 _READY_LIMIT = 90.0
 _STOP_LIMIT = 15.0
 _HTTP_LIMIT = 5.0
-_COMMAND = "from gateway.cli import main; main()"
+_COMMAND = "from {module} import main; main()"
 
 
 class GatewayFailed(RuntimeError):
@@ -41,12 +41,23 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 class GatewayProcess(Child[bytes]):
     """`offhook up` as a child, in a folder of its own; a context manager that never leaves it behind."""
 
-    def __init__(self, settings: dict[str, Any] | None = None) -> None:
+    def __init__(self, settings: dict[str, Any] | None = None, *, module: str = "gateway.cli") -> None:
+        """`module`: where the command line's `main` is."""
         super().__init__()
+        self._command = _COMMAND.format(module=module)
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-")
         self.sip_port = free_port()
         self.api_port = _free_tcp_port()
         self._settings = merged(self._defaults(), settings or {})
+
+    @property
+    def folder(self) -> Path:
+        """Where it runs: for files that its configuration names."""
+        return Path(self._folder.name)
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        """More settings, before it starts."""
+        self._settings = merged(self._settings, settings)
 
     def _defaults(self) -> dict[str, Any]:
         records = str(Path(self._folder.name) / "records")
@@ -64,7 +75,7 @@ class GatewayProcess(Child[bytes]):
         config.write_text(yaml.safe_dump(self._settings), encoding="utf-8")
         with (folder / "log").open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", _COMMAND, "up", "--config", str(config)],
+                [sys.executable, "-c", self._command, "up", "--config", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
