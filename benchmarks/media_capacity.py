@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import numbers, parser
-from benchmarks.asterisk import Asterisk, AsteriskMissing
+from benchmarks.asterisk import EchoAsterisk
 from benchmarks.load import Load, Steady, looped_speech, run_load
 from benchmarks.nodes import EchoProcess
 from benchmarks.report import OUTPUT, Report, quantiles
+from callers.asterisk import AsteriskMissing
 from callers.speech import load_prompts
 
 _PTIME_MS = 20.0
@@ -67,21 +68,21 @@ def measure_ours(vad: str, calls: int, load: Load) -> Point:
     return Point(f"offhook {vad}", calls, steady, sum(losses.values()), losses, concealed)
 
 
-def measure_asterisk(asterisk: Asterisk, calls: int, load: Load) -> Point:
+def measure_asterisk(asterisk: EchoAsterisk, calls: int, load: Load) -> Point:
     """One point of Asterisk's curve."""
     theirs = Load(asterisk.target, "echo", calls, load.steady_s, load.audio)
     return Point("asterisk Echo()", calls, run_load(theirs, asterisk.pid), -1, {}, -1)
 
 
 @contextmanager
-def asterisk_if_any(folder: Path | None) -> Iterator[Asterisk | None]:
+def asterisk_if_any(folder: Path | None) -> Iterator[EchoAsterisk | None]:
     """Asterisk from a chroot, or None with the reason printed."""
     if folder is None:
         yield None
         return
     try:
-        asterisk = Asterisk(folder)
-        asterisk.start()
+        asterisk = EchoAsterisk(folder)
+        asterisk.start_echo()
     except AsteriskMissing as missing:
         print(f"Asterisk is not available: {missing}")
         yield None
@@ -183,7 +184,7 @@ def main() -> int:
     )
     arguments.add_argument("--vad", default="webrtc,silero,both", help="voice detectors to measure")
     arguments.add_argument("--steady", type=float, default=20.0, help="seconds watched at each point")
-    arguments.add_argument("--asterisk", type=Path, help="chroot made by benchmarks.asterisk_chroot")
+    arguments.add_argument("--asterisk", type=Path, help="chroot made by callers.asterisk_chroot")
     return run(arguments.parse_args())
 
 

@@ -71,10 +71,14 @@ class LegOrders:
         def moved(state: str, code: int = 0) -> None:
             self._call.happened(TransferChanged(now(), kind, shown, state, code))
 
+        def progress(code: int) -> None:
+            if code < 300:  # a failure is told once, by the error
+                moved(_state(code), code)
+
         moved("started")
         try:
             self._may_send(target)
-            await send(lambda code: moved(_state(code), code))
+            await send(progress)
         except LegError as error:
             moved("timed_out" if error.sip_code == _TIMED_OUT else "failed", error.sip_code)
             raise OrderRefused(error.detail, sip_code=error.sip_code) from error
@@ -97,4 +101,4 @@ def _number(leg: Leg) -> str:
 
 def _state(code: int) -> str:
     """How a transfer stands, by what the far end last reported of it."""
-    return "trying" if code == 100 else "ringing" if code < 200 else "answered" if code < 300 else "failed"
+    return "trying" if code == 100 else "ringing" if code < 200 else "answered"

@@ -18,6 +18,7 @@ from engines.base import EngineError
 from gateway.api.core.credentials import answered_subprotocol
 from gateway.api.core.door import Caller
 from gateway.api.core.speech_parts import SpeechParts
+from gateway.calls.orders import OrderRefused
 from gateway.errors import BodyTooLarge, GatewayError, RequestUnfit
 from gateway.keys.key import Scope
 
@@ -76,7 +77,7 @@ def request_id(connection: HTTPConnection) -> str:
 def answered(error: Exception, named: str, shape: ErrorShape) -> Response:
     """The error in the dialect's shape; what is our own fault is logged, and not told to strangers."""
     error = plain(error)
-    if not isinstance(error, GatewayError | EngineError):
+    if not isinstance(error, GatewayError | EngineError | OrderRefused):
         log.error("a request broke", request_id=named, exc_info=error)
     return shape(error, named)
 

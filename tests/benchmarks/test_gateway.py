@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from benchmarks.asterisk_chroot import Unavailable, mirror
 from benchmarks.gateway import merged
 
 
@@ -13,12 +12,3 @@ def test_sections_are_merged_and_values_replaced() -> None:
         "limits": {"max_calls": 3},
     }
     assert base["sip"] == {"udp_port": 5060, "host": "h"}
-
-
-def test_the_mirror_comes_from_the_machine_or_is_said_to_be_missing() -> None:
-    try:
-        found = mirror()
-    except Unavailable as reason:
-        assert "mirror" in str(reason)
-    else:
-        assert found.rstrip("/").endswith("/debian")

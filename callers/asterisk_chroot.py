@@ -1,4 +1,4 @@
-"""Puts Debian unstable's Asterisk into a chroot, to be measured beside us. Optional, and bounded in time.
+"""Puts Debian unstable's Asterisk into a chroot, to call us and to be measured beside us. Bounded in time.
 
 The mirror is the one that this machine's own APT configuration names; nothing outside the folder is changed,
 but that `debootstrap` gets installed when it is missing. Needs root, about 700 MB and some minutes.
@@ -69,7 +69,7 @@ def build(folder: Path) -> None:
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(prog="python -m benchmarks.asterisk_chroot", description=__doc__)
+    arguments = argparse.ArgumentParser(prog="python -m callers.asterisk_chroot", description=__doc__)
     arguments.add_argument("folder", type=Path, nargs="?", default=Path("build/asterisk"))
     folder = arguments.parse_args().folder
     try:
@@ -77,7 +77,7 @@ def main() -> int:
     except Unavailable as reason:
         print(f"Asterisk cannot be had here: {reason}", file=sys.stderr)
         return 1
-    print(f"ready: python -m benchmarks.media_capacity --asterisk {folder}")
+    print(f"ready: OFFHOOK_ASTERISK={folder.resolve()} python -m pytest -m live tests/live/pbx")
     return 0
 
 
