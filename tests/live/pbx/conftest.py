@@ -55,7 +55,7 @@ def node(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     settings = {
         "sip": {"udp_port": exchange.gateway, "trunks": [registered, by_address]},
         "outbound": {"rules": rules},
-        "session": {"turns": {"guards": {"media_lost": 8.0}}},
+        "session": {"turns": {"guards": {"media_lost": 12.0}}},
     }
     with Node(tmp_path_factory.mktemp("pbx"), settings, _PLAN) as running:
         yield running
