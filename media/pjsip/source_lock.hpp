@@ -23,15 +23,6 @@ struct Source {
     }
     return {host << 16 | port};
   }
-  // Whether an address means the same everywhere: not one of a private network, a carrier's NAT, a link or a
-  // host (RFC 6890), which say that the packets will come from another.
-  static bool is_global(const std::uint8_t* address, std::size_t size) noexcept {
-    if (size == 16) return (address[0] & 0xe0) == 0x20;  // 2000::/3
-    if (size != 4) return false;
-    const int a = address[0], b = address[1];
-    return a != 0 && a != 10 && a != 127 && !(a == 100 && b >= 64 && b < 128) && !(a == 169 && b == 254) &&
-           !(a == 172 && b >= 16 && b < 32) && !(a == 192 && b == 168) && a < 224;
-  }
   bool operator==(const Source& other) const noexcept { return word == other.word; }
   bool same_host(const Source& other) const noexcept { return word >> 16 == other.word >> 16; }
 };
@@ -42,15 +33,9 @@ class SourceLock {
   static constexpr std::int64_t kSilenceNs = 5'000'000'000;  // then the same host may come from a new port
   static constexpr std::int64_t kPauseNs = 100'000'000;      // then a source that is not firm yet gives way
   static constexpr unsigned kFirm = 10;                      // packets of a source that SDP did not name
-  static constexpr std::int64_t kPatienceNs = 2'000'000'000;  // that other hosts wait for one that needs no NAT
 
-  // SDP names this address. One that is new frees the lock: signalling may move a call's audio. `open` says that
-  // the address can be reached as it stands: then its packets have no reason to come from another host, and those
-  // of others are not believed until it has been silent for a while.
-  void expect(Source named, bool open = false) noexcept {
-    open_.store(open, std::memory_order_relaxed);
-    expected_.store(named.word, std::memory_order_release);
-  }
+  // SDP names this address. One that is new frees the lock: signalling may move a call's audio.
+  void expect(Source named) noexcept { expected_.store(named.word, std::memory_order_release); }
 
   // Whether a packet from here belongs to the call.
   bool admits(Source from, std::int64_t now_ns) noexcept {
@@ -58,15 +43,10 @@ class SourceLock {
     if (!(named == seen_)) {
       seen_ = named;
       packets_ = 0;
-      began_ns_ = now_ns;
     }
     if (from == named) return take(from, now_ns, kFirm);
     if (packets_ && from == locked_) return take(from, now_ns, packets_ < kFirm ? packets_ + 1 : kFirm);
     if (packets_ && !gives_way(from, now_ns)) return false;
-    if (open_.load(std::memory_order_relaxed) && !from.same_host(named)) {
-      const bool patient = now_ns - began_ns_ < kPatienceNs;
-      if (patient || (packets_ && locked_.same_host(named))) return false;
-    }
     return take(from, now_ns, 1);
   }
 
@@ -85,11 +65,9 @@ class SourceLock {
   }
 
   std::atomic<std::uint64_t> expected_{0};
-  std::atomic<bool> open_{false};
   Source seen_, locked_;
   unsigned packets_ = 0;  // of the locked source; 0: nobody has it
   std::int64_t last_ns_ = 0;
-  std::int64_t began_ns_ = 0;  // the first packet after the SDP, whosever it was
 };
 
 }  // namespace framebus

@@ -38,13 +38,6 @@ Source source_of(const pj_sockaddr_t* address) {
                     pj_sockaddr_get_port(known));
 }
 
-bool is_global(const pj_sockaddr_t* address) {
-  const auto* known = static_cast<const pj_sockaddr*>(address);
-  if (known->addr.sa_family != pj_AF_INET() && known->addr.sa_family != pj_AF_INET6()) return false;
-  return Source::is_global(static_cast<const std::uint8_t*>(pj_sockaddr_get_addr(known)),
-                           pj_sockaddr_get_addr_len(known));
-}
-
 void on_rtp(pjmedia_tp_cb_param* param) {
   auto& transport = *static_cast<WireTransport*>(param->user_data);
   auto verdict = Wire::Verdict::audio;
@@ -80,7 +73,7 @@ pj_status_t attach(pjmedia_transport* base, pjmedia_transport_attach_param* para
   transport.rtp = param->rtp_cb;
   transport.rtp2 = param->rtp_cb2;
   transport.rtcp = param->rtcp_cb;
-  transport.wire->source.expect(source_of(&param->rem_addr), is_global(&param->rem_addr));
+  transport.wire->source.expect(source_of(&param->rem_addr));
   param->user_data = &transport;
   param->rtp_cb = nullptr;
   param->rtp_cb2 = &on_rtp;

@@ -1,7 +1,6 @@
 // Races the frame bus's pure C++ parts against each other and checks the books afterwards.
 // Built and run under sanitizers by test_native_races.py. Usage: stress PART SECONDS SEED
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -350,21 +349,6 @@ void source(double seconds, unsigned seed) {
     lock.expect(other);
     CHECK(lock.admits(nat, 703 * ms), "a new SDP did not free the lock");
   }
-  {  // an address that needs no NAT is waited for, whatever else comes first
-    SourceLock lock;
-    lock.expect(peer, true);
-    for (int i = 0; i < 1900; ++i) CHECK(!lock.admits(thief, i * ms), "a thief was heard first, at %d ms", i);
-    CHECK(lock.admits(nat, 1'900 * ms), "another port of the named host was not heard");
-    CHECK(!lock.admits(thief, 2'500 * ms), "a thief displaced it");
-    lock.expect(other, true);
-    CHECK(!lock.admits(thief, 3'000 * ms), "a new SDP opened the door");
-    CHECK(lock.admits(thief, 5'001 * ms), "a peer whose SDP names somebody else is never heard");
-  }
-  const std::array<std::array<std::uint8_t, 4>, 7> local{
-      {{10, 1, 2, 3}, {172, 31, 0, 1}, {192, 168, 9, 9}, {100, 64, 0, 1}, {127, 0, 0, 1}, {169, 254, 1, 1}, {0, 0, 0, 0}}};
-  for (const auto& address : local) CHECK(!Source::is_global(address.data(), 4), "%d.… is global", address[0]);
-  for (const auto& address : {std::array<std::uint8_t, 4>{8, 8, 8, 8}, {172, 32, 0, 1}, {100, 128, 0, 1}})
-    CHECK(Source::is_global(address.data(), 4), "%d.… is not global", address[0]);
   const std::uint8_t six[16]{0x20, 1, 0xd, 0xb8};
   CHECK(!(Source::of(six, 16, 1) == Source::of(six, 16, 2)), "IPv6 ports are not told apart");
   CHECK(Source::of(six, 16, 1).same_host(Source::of(six, 16, 2)), "an IPv6 host is not known again");
