@@ -355,10 +355,6 @@ def test_two_running_calls_are_bridged_and_both_hear(node: Node, caller: Caller)
         for phone, hertz in ((caller.phone, 700), (other.phone, 440)):
             came = heard(phone.rtp.received)[-4000:-1600]
             assert abs(pitch(came) - hertz) < 8 and loudness(came) > 3000
-        caller.phone.rtp.key(5)
-        other.phone.rtp.listen(1.0)
-        keys = {packet.payload[0] for packet in other.phone.rtp.received if packet.payload_type == 101}
-        assert keys == {5}
         other.phone.bye()
         caller.phone.respond(caller.phone.expect("BYE"))
         assert other.ended()["reason"] == "caller_hung_up"
