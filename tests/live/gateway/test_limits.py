@@ -45,7 +45,8 @@ def test_a_caller_who_could_not_be_heard_is_refused_before_the_answer(node: Node
     assert all("Retry-After: 7" in answer for answer in _answers(trace, 503))
     assert len(_answers(trace, 503)) == 2
     eventually(lambda: _check_refused(node, "no_recogniser", 2))
-    # Both places are free again.
+    # Both places are free again, once the calls are tidied.
+    eventually(lambda: _check_calls(node, 0))
     with Sipp(CallPlan(node.target, "echo", calls=2, hold_s=0.5)) as sipp:
         assert sipp.wait().answered == 2
 

@@ -65,6 +65,7 @@ def test_an_echo_call_is_heard_shown_measured_and_recorded(
     assert {**call, "call_id": "", "seconds": 0} == {
         "call_id": "", "direction": "inbound", "caller": "3001", "called": "echo", "trunk": "local",
         "route": "echo", "agent": "echo", "phase": "speaking", "codec": "PCMU", "turns": 1, "seconds": 0,
+        "stage": "agent", "held_by_us": False, "held_by_them": False,
     }  # fmt: skip
     (record,) = node.records("3001")
     assert record["call_id"] == call["call_id"] and record["end_reason"] == "caller_hung_up"
