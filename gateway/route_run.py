@@ -58,6 +58,7 @@ from gateway.leg_orders import LegOrders
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
+from gateway.webrtc_settings import TRUNK as BROWSERS
 from media.clock import now
 from media.legs.base import EndReason, Leg, LegError
 
@@ -323,6 +324,9 @@ class RouteRun:
                 self._staged().leave(order)
             case Hold(on):
                 await self._leg_orders.hold(on)
+            case TransferBlind(target, deadline) if self._leg.parties.trunk == BROWSERS:
+                # A browser cannot be sent elsewhere: both are brought together here.
+                await self._dial(BridgeDial(target, ring_seconds=deadline))
             case TransferBlind():
                 await self._leg_orders.transfer(order)
                 self.hang_up(EndReason.TRANSFERRED)

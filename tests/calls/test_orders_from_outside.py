@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.actions.flow import Reach
-from gateway.calls.orders import BridgeDial, CallHandle, GoTo, OrderRefused
+from gateway.calls.orders import BridgeDial, CallHandle, GoTo, OrderRefused, TransferBlind
 from gateway.dialplan.actions import Answer, ConnectAgent, SayText
 from gateway.dialplan.actions_ask import Gather, Record
+from gateway.dialplan.actions_reach import Transfer
 from gateway.dialplan.forms import Action
 from gateway.dialplan.match import Match, Route
 from gateway.dialplan.plan import Dialplan
@@ -120,6 +122,30 @@ def test_a_call_is_connected_with_somebody_who_was_dialled_for_it(action: Action
         await call_of(desk).obey(BridgeDial("5"))
         await asyncio.sleep(4.0)
         assert any(4.1 < at < 5.0 and abs(pcm).max() == 3000 for at, _, pcm in phone.playout.heard)
+        callee.close(EndReason.CALLER_HUNG_UP)
+        await desk.until_idle()
+        assert len(desk.keeper.records) == 1
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    "action", [BUSY[0], BUSY[4], Transfer("5")], ids=lambda action: type(action).__name__
+)
+def test_a_browser_that_is_transferred_is_connected_here(action: Action, tmp_path: Path) -> None:
+    """It knows no REFER; whoever transfers it need not know that."""
+
+    async def main() -> None:
+        callee = Phone("5", says=[(4.0, 5.0)])
+        desk, tts = front(action, tmp_path, callee)
+        phone = Phone()
+        phone.parties = replace(phone.parties, trunk="webrtc")
+        desk.reception.take(phone)
+        await asyncio.sleep(1.5)
+        if not isinstance(action, Transfer):
+            await call_of(desk).obey(TransferBlind("5"))
+        await asyncio.sleep(4.0)
+        assert any(3.0 < at < 5.5 and abs(pcm).max() == 3000 for at, _, pcm in phone.playout.heard)
         callee.close(EndReason.CALLER_HUNG_UP)
         await desk.until_idle()
         assert len(desk.keeper.records) == 1
