@@ -3,102 +3,69 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
-from engines.base import AsrOptions, Residency, TtsOptions
+from engines.base import Residency, TtsOptions
 from engines.speech_cache import SpeechCache
-from gateway import collector
 from gateway.actions.flow import Reach
 from gateway.actions.webhook import PlanHooks
 from gateway.agents.base import Agent
 from gateway.agents.registry import AgentRegistry
 from gateway.agents.sound import SoundAgent
 from gateway.api.app import create_api
-from gateway.api.core.door import Door
 from gateway.api.core.readiness import Readiness
-from gateway.api.core.residency import WithinAsr, WithinTts
-from gateway.api.core.speech_parts import SpeechParts
-from gateway.api.core.voice_bench import VoiceBench
 from gateway.api.parts import ApiParts, RecordFiles
 from gateway.api.server import ApiServer
-from gateway.api.settings import is_loopback
-from gateway.api.webrtc.channels import PageChannels
-from gateway.api.webrtc.parts import WebRtcParts
-from gateway.api.webrtc.tokens import AloneUse, CallTokens, TokenUse
 from gateway.audio.files import AudioFiles
 from gateway.audio.outbound import Outbound
 from gateway.audio.settings import FetchSettings
 from gateway.audio.sounds import SoundFiles
-from gateway.batch.callbacks import Callbacks
-from gateway.batch.jobs import Jobs
-from gateway.batch.queue import JobQueue, MemoryQueue
-from gateway.batch.recordings import BatchEars, Recordings
-from gateway.batch.store_queue import StoreQueue
 from gateway.calls.observer import SessionObserver
-from gateway.calls.orders import CallHandle, Order, OrderRefused
 from gateway.calls.registry import CallRegistry
 from gateway.calls.settings import Engines
 from gateway.certificates import CertificateDistrusted, CertificateUnfit, certificate_end
-from gateway.config import Config, secrets_in
+from gateway.config import Config
 from gateway.control_room import ControlRoom
-from gateway.dialplan.plan import Dialplan
 from gateway.dialplan.watch import DialplanWatcher
 from gateway.engine_room import Watch, open_asr, open_tts
 from gateway.errors import PartFailed
 from gateway.idle_memory import IdleMemory, give_back
-from gateway.keys.keyring import Keyring
-from gateway.keys.limits import KeyLimits, MemoryLimits
-from gateway.licensing import licence_ready, open_licence
+from gateway.licensing import open_licence
 from gateway.live_calls import LiveCalls
-from gateway.logs import start_logs
 from gateway.metered import MeteredAgent, MeteredSound
 from gateway.metrics import Metrics
 from gateway.models import models_of
+from gateway.node_probes import NodeProbes
 from gateway.observers import MetricsObserver
 from gateway.plan_health import AgentHealth
 from gateway.prompts import Prompter
 from gateway.reception import Desk, Reception
 from gateway.record_keeper import RecordKeeper, open_folder
 from gateway.route_run import USUAL_RATE, CallParts
+from gateway.speech_room import SpeechRoom
 from gateway.stall_probe import StallProbe
 from gateway.store.call_sessions import CallSessions
-from gateway.store.key_limits import SharedKeyLimits
 from gateway.store.store import Store, open_store
-from gateway.store.stream_sessions import StreamSessions
-from gateway.store.token_use import SharedTokenUse
 from gateway.twiml.node import TwimlNode, open_node
-from gateway.usage import CallUsage, ReportedWatch
-from gateway.webhook_signature import BadSecret, secret_octets
-from gateway.webrtc_settings import LONGEST_TOKEN
+from gateway.usage import CallUsage
+from gateway.web_room import WebRoom
+from gateway.webhook_signature import secret_octets
 from media.legs.base import Leg, LegError
 from media.legs.recorded import RecordedLeg
 from media.legs.sip_endpoint import SipEndpoint
-from media.legs.sip_settings import OFF, SipTransport
-from media.legs.webrtc_endpoint import WebRtcEndpoint
+from media.legs.sip_settings import OFF
 from media.recorder import TapeDisk
 from media.vad import open_detector
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
-
-SIP_PORT = 5060
-"""The port that a SIP address without one means (RFC 3261 section 19.1.2)."""
-
-_FILE_THREADS = 4
 
 
 class Offhook:
@@ -107,7 +74,6 @@ class Offhook:
     def __init__(self, config: Config, observers: Sequence[SessionObserver] = ()) -> None:
         self.config = config
         self._observers = tuple(observers)
-        self._trying: set[asyncio.Task[None]] = set()
         self._closing = AsyncExitStack()
         self._draining: asyncio.Task[None] | None = None
 
@@ -146,7 +112,7 @@ class Offhook:
         self._closing.push_async_callback(asyncio.to_thread, self.tapes.close)
         self.twiml = self._open_twiml()
         self.control = ControlRoom(config, self.metrics, self._closing, self._asr_load)
-        self.pages = PageChannels(loop.time)
+        self.web = WebRoom(config, self.calls, self._closing)
         voice = open_detector(config.vad)
         self.sip = SipEndpoint(config.sip_endpoint(), lambda leg: self.reception.take(leg), voice, loop)
         self.dialer = self.control.open_dialer(self.sip, self.store.outbound)
@@ -156,7 +122,7 @@ class Offhook:
         self.reach = self._open_reach()
         self.control.open_calls(desk, self.calls)
         await self._start_sip()
-        await self._start_web()
+        await self.web.open(self.reception.take, self.metrics)
         await self._start_api()
         self._watch()
         self.control.keep_swept()
@@ -165,8 +131,7 @@ class Offhook:
     async def drain(self) -> None:
         """Take no new calls and let the running ones finish, for as long as the configuration grants."""
         self.sip.drain()
-        if self.web is not None:
-            self.web.drain()
+        self.web.drain()
         self.speech.door.draining = True
         until = asyncio.get_running_loop().time() + self.config.node.drain_seconds
         cut = await self.calls.drain(self.config.node.drain_seconds)
@@ -204,74 +169,6 @@ class Offhook:
     def _may_call(self, running: int) -> str:
         return self.licence.refusal("calls", running, self.config.limits.max_calls)
 
-    def _open_speech(self, readiness: Readiness) -> SpeechParts:
-        """What the speech APIs are given: the calls' own engines, behind a door of their own."""
-        config = self.config
-        watch = ReportedWatch(self.metrics.api, self.licence, lambda: _wall().timestamp())
-        bench = VoiceBench(open_detector(config.vad))
-        self._closing.push_async_callback(bench.aclose)
-        door = Door(
-            Keyring(config.api.keys_file) if config.api.asks_keys else None,
-            self._key_limits(),
-            _wall,
-            places=config.api.limits.places,
-            counted=watch.turned_away,
-            licence=self.licence,
-        )
-        files = self.files
-        recordings = Recordings(files, config.batch, config.api.limits.listen)
-        self._closing.push_async_callback(recordings.aclose)
-        self.metrics.watch_gauges("audio_files", "Audio files by how they ended, processes", files.stats)
-        asr = WithinAsr(self.engines.asr, self.engines.data)
-        return SpeechParts(
-            asr=asr,
-            tts=WithinTts(self.engines.tts, self.engines.data),
-            recordings=recordings,
-            jobs=self._open_jobs(BatchEars(asr, bench), recordings),
-            door=door,
-            bench=bench,
-            wall=_wall,
-            new_id=lambda: str(uuid.uuid4()),
-            limits=config.api.limits,
-            segmenter=config.session.segmenter,
-            language=config.session.language,
-            version=version("offhook"),
-            watch=watch,
-            streams=StreamSessions(self.store.sessions, time.time),
-            readiness=readiness,
-        )
-
-    def _key_limits(self) -> KeyLimits:
-        """Counted over all nodes where they share a Redis; a node alone needs no round trip for it."""
-        if self.store.mode != "external":
-            return MemoryLimits(asyncio.get_running_loop().time)
-        shared = SharedKeyLimits(self.store.limits)
-        shared.start()
-        self._closing.push_async_callback(shared.aclose)
-        return shared
-
-    def _open_jobs(self, ears: BatchEars, recordings: Recordings) -> Jobs:
-        """Recordings recognised later."""
-        batch = self.config.batch
-        try:
-            callbacks = Callbacks(batch.callback, recordings.files.outbound, lambda: _wall().timestamp())
-        except BadSecret as error:
-            raise PartFailed(str(error)) from error
-        jobs = Jobs(ears, recordings, self._job_queue(), callbacks, settings=batch)
-        jobs.start()
-        self._closing.push_async_callback(jobs.aclose)
-        self.metrics.watch_gauges("callbacks", "Callbacks with results of recordings", callbacks.stats)
-        return jobs
-
-    def _job_queue(self) -> JobQueue:
-        """Shared with other nodes where Redis is, and there after a restart; in memory they end with it."""
-        if self.store.mode != "process":
-            node, redis = f"{self.config.node.name}-{uuid.uuid4().hex[:8]}", self.config.redis
-            return StoreQueue(
-                self.store.jobs, node, lease=redis.job_lease_seconds, attempts=redis.job_attempts
-            )
-        return MemoryQueue(waiting=self.config.batch.jobs_waiting, kept=self.config.batch.jobs_kept)
-
     def _desk(self) -> Desk:
         config = self.config
         usage = CallUsage(self.licence, lambda: _wall().timestamp())
@@ -289,7 +186,7 @@ class Offhook:
                 self.control.load,
                 self.twiml.progress,
                 self._sessions(),
-                self.pages,
+                self.web.pages,
                 *self._observers,
             ),
             metrics=self.metrics.calls,
@@ -367,11 +264,16 @@ class Offhook:
 
     async def _start_api(self) -> None:
         config = self.config
-        readiness = Readiness(self._probes(), deadline=config.api.probe_seconds)
-        self.speech = self._open_speech(readiness)
+        probes = NodeProbes(
+            config, self.sip, self._recogniser, self._voice, self.engines.data, self.licence, self.store,
+            self.calls, self.control.admission,
+        )  # fmt: skip
+        readiness = Readiness(probes.ready(), deadline=config.api.probe_seconds)
+        room = SpeechRoom(config, self.store, self.metrics, self.licence, self._closing)
+        self.speech = room.open(self.engines, self.files, readiness)
         parts = ApiParts(
             readiness=readiness,
-            components=Readiness(self._components(), deadline=config.api.probe_seconds),
+            components=Readiness(probes.components(), deadline=config.api.probe_seconds),
             metrics=self.metrics.render,
             calls=self.live.views,
             record=RecordFiles(self.config.node.record_dir).record,
@@ -379,7 +281,7 @@ class Offhook:
             started=asyncio.get_running_loop().time(),
             door=self.speech.door,
             speech=self.speech if config.api.speech else None,
-            web=self._web_parts(),
+            web=self.web.api(self.store, self.speech.door, lambda: self.dialplan.plan),
             recordings=self.twiml.shelf if config.twiml.auth_token else None,
             control=self.control.api(self.speech, lambda: self.dialplan.plan, self.live, self._begin_drain),
             twilio=self.control.twilio(self.speech, self.twiml),
@@ -387,52 +289,6 @@ class Offhook:
         self.api = ApiServer(create_api(parts, self.config.api), self.config.api)
         await self.api.start()
         self._closing.push_async_callback(self.api.aclose)
-
-    async def _start_web(self) -> None:
-        """Calls from web pages, where they are wanted."""
-        config = self.config
-        self.web: WebRtcEndpoint | None = None
-        if not config.webrtc.enabled:
-            return
-        loop = asyncio.get_running_loop()
-        voice = open_detector(config.vad)
-        self.web = WebRtcEndpoint(config.webrtc_endpoint(), self.reception.take, voice, loop)
-        await self.web.start()
-        self._closing.push_async_callback(self.web.aclose)
-        self.metrics.watch_gauges("webrtc", "Calls from web pages", self.web.stats)
-        self.metrics.watch_counters("webrtc_refusals", "Offers turned away", self._web_refusals)
-
-    def _token_use(self) -> TokenUse:
-        """Known to all nodes where they share a Redis."""
-        if self.store.mode != "external":
-            return AloneUse()
-        return SharedTokenUse(self.store.limits, LONGEST_TOKEN)
-
-    def _obey(self, call_id: str, order: Order) -> None:
-        call = self.calls.get(call_id)
-        if call is not None:
-            task = asyncio.get_running_loop().create_task(_tried(call, order))
-            self._trying.add(task)
-            task.add_done_callback(self._trying.discard)
-
-    def _web_refusals(self) -> dict[str, int]:
-        return dict(self.web.refusals) if self.web is not None else {}
-
-    def _web_parts(self) -> WebRtcParts | None:
-        if self.web is None:
-            return None
-        section, wall = self.config.webrtc, lambda: _wall().timestamp()
-        return WebRtcParts(
-            settings=section,
-            calls=self.web,
-            tokens=CallTokens(section.token_secret.reveal(), wall, self._token_use()),
-            channels=self.pages,
-            door=self.speech.door,
-            obey=self._obey,
-            rates=MemoryLimits(asyncio.get_running_loop().time),
-            wall=wall,
-            targets=lambda: list(_exact_numbers(self.dialplan.plan)),
-        )
 
     async def _check_certificate(self) -> None:
         """PJSIP starts without a certificate that it cannot read, and then refuses every TLS peer."""
@@ -509,146 +365,6 @@ class Offhook:
     def _lost_on_disk(self) -> dict[str, float]:
         return {"tape_blocks": self.tapes.dropped, "records": self.keeper.failures}
 
-    def _probes(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        probes: dict[str, Callable[[], Awaitable[None]]] = {
-            "sip": self._sip_ready, "asr": self._asr_ready, "tts": self._tts_ready, "room": self._room,
-        }  # fmt: skip
-        if self.config.license.proxy:
-            probes["license"] = lambda: licence_ready(self.licence)
-        return probes
-
-    def _components(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What health is asked of by name: of what calls do without, too."""
-        probes = {name: probe for name, probe in self._probes().items() if name in ("asr", "tts", "license")}
-        if self.store.mode != "process":
-            probes["redis"] = self._redis_ready
-        return probes
-
-    async def _redis_ready(self) -> None:
-        if not self.store.link.up:
-            raise PartFailed("Redis is lost; calls and streams go on without it")
-
-    async def _sip_ready(self) -> None:
-        await self.sip.ping()
-
-    async def _asr_ready(self) -> None:
-        session = self.config.session
-        stream = self._recogniser.stream(AsrOptions(session.language, USUAL_RATE, data=self.engines.data))
-        await stream.aclose()
-
-    async def _tts_ready(self) -> None:
-        session = self.config.session
-        # The voice itself, not the cache in front of it.
-        options = TtsOptions(USUAL_RATE, session.voice, session.language, data=self.engines.data)
-        async for _ in self._voice.speak("Ready.", options):
-            return
-        raise PartFailed("the voice gave no sound")
-
-    async def _room(self) -> None:
-        if self.calls.draining:
-            raise PartFailed("the node is draining")
-        if why := self.control.admission.state(len(self.calls)):
-            raise PartFailed(f"the running calls leave no room: {why}")
-        if len(self.calls) >= self.config.limits.max_calls:
-            raise PartFailed(f"all {self.config.limits.max_calls} places are taken")
-
-
-async def _tried(call: CallHandle, order: Order) -> None:
-    """Ask a call for something; that it refuses is told to nobody."""
-    with contextlib.suppress(OrderRefused):
-        await call.obey(order)
-
 
 def _wall() -> datetime:
     return datetime.now(UTC)
-
-
-async def serve(config: Config) -> None:
-    """Run a node until SIGTERM or SIGINT, then drain and stop. A second signal stops at once."""
-    output = start_logs(config.logs, secrets=secrets_in(config))
-    signals: asyncio.Queue[None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    # Files and names are looked up on these; few are enough, and their number does not grow with the calls.
-    loop.set_default_executor(ThreadPoolExecutor(_FILE_THREADS, "offhook-files"))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, None)
-    node = Offhook(config)
-    try:
-        asr, tts = ([entry.name for entry in part.entries()] for part in (config.asr, config.tts))
-        log.info("starting", asr=asr, tts=tts, version=version("offhook"))
-        await node.start()
-        collector.settle()
-        node.metrics.watch_counters(
-            "log_lines_dropped", "Log lines that a slow output did not take", lambda: {"log": output.dropped}
-        )
-        _tell_where(node)
-        await signals.get()
-        await _drain(node, signals)
-    finally:
-        await node.aclose()
-        log.info("stopped")
-        output.close()
-
-
-async def _drain(node: Offhook, signals: asyncio.Queue[None]) -> None:
-    """Let calls finish; a signal that comes meanwhile ends them."""
-    log.info("draining", calls=len(node.calls), seconds=node.config.node.drain_seconds)
-    hurry = asyncio.ensure_future(signals.get())
-    draining = asyncio.ensure_future(node.drain())
-    done, _ = await asyncio.wait({hurry, draining}, return_when=asyncio.FIRST_COMPLETED)
-    hurry.cancel()
-    draining.cancel()
-    await asyncio.gather(hurry, draining, return_exceptions=True)
-    if hurry in done:
-        log.warning("stopping at once", calls=len(node.calls))
-        await node.calls.drain(0)
-
-
-def _tell_where(node: Offhook) -> None:
-    """What an operator wants to know first: whom to dial, and where to look."""
-    config, plan = node.config, node.dialplan.plan
-    if plan.skipped:
-        log.info("routes left out, their agents are not configured", routes=list(plan.skipped))
-    if config.node.recordings:
-        log.info("calls are recorded", folder=str(config.node.record_dir))
-    base = f"http://{_address(config.api.host)}:{node.api.port}"
-    if config.api.speech:
-        _tell_keys(config)
-    log.info("http is up", health=f"{base}/health", ready=f"{base}/ready", metrics=f"{base}/metrics")
-    log.info("ready for calls", dial=list(_dialable(node)))
-
-
-def _tell_keys(config: Config) -> None:
-    """Whether a stranger could use the speech APIs must not be a surprise."""
-    api = config.api
-    if api.asks_keys:
-        log.info("the API asks for keys; `offhook keys create` makes one", file=str(api.keys_file))
-    elif is_loopback(api.host):
-        log.info("the API asks for no key: it listens on loopback only", keys=str(api.keys))
-    else:
-        log.warning("the API asks for no key, and others can reach it", host=api.host, keys=str(api.keys))
-
-
-def _dialable(node: Offhook) -> Iterator[str]:
-    """An address for each route that can be dialled by one exact name."""
-    sip = node.config.sip
-    host = _address(sip.advertised or sip.host)
-    transport, port = next(iter(node.sip.ports.items()))
-    where = host if port == SIP_PORT else f"{host}:{port}"
-    suffix = "" if transport is SipTransport.UDP else f";transport={transport}"
-    for number in _exact_numbers(node.dialplan.plan):
-        yield f"sip:{number}@{where}{suffix}"
-
-
-def _exact_numbers(plan: Dialplan) -> Iterator[str]:
-    """One for each route that can be dialled by one exact name."""
-    for route in plan.routes:
-        if route.refuses is None and route.match.called and route.match.called[0].exact:
-            yield route.match.called[0].written
-
-
-def _address(host: str) -> str:
-    """As it stands in a URI."""
-    if host in ("0.0.0.0", "::"):
-        return socket.gethostname()
-    return f"[{host}]" if ":" in host else host

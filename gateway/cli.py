@@ -70,7 +70,7 @@ def up(config: ConfigFile = None) -> None:
     """
 
     def work() -> None:
-        from gateway.app import serve
+        from gateway.serve import serve
 
         asyncio.run(serve(_load(config)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,12 @@ class Dialplan:
     def named(self, name: str) -> Route | None:
         """The route of that name."""
         return next((route for route in self.routes if route.name == name), None)
+
+    def exact_numbers(self) -> Iterator[str]:
+        """One for each route that can be dialled by one exact name."""
+        for route in self.routes:
+            if route.refuses is None and route.match.called and route.match.called[0].exact:
+                yield route.match.called[0].written
 
 
 def files(paths: Iterable[Path]) -> Sequence[Path]:
