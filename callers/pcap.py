@@ -1,9 +1,9 @@
-"""Reads the UDP datagrams of a classic pcap file (draft-ietf-opsawg-pcap), IPv4 only."""
+"""Reads and writes the UDP datagrams of a classic pcap file (draft-ietf-opsawg-pcap), IPv4 only."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +56,32 @@ def datagrams(path: Path) -> Iterator[Datagram]:
         if datagram is not None:
             yield datagram
         at += kept
+
+
+def write(path: Path, sent: Iterable[Datagram]) -> None:
+    """A capture of these datagrams as an Ethernet interface would have seen them; checksums are left at 0."""
+    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, _ETHERNET)]
+    for datagram in sent:
+        frame = _frame(datagram)
+        seconds, rest = divmod(datagram.at_ns, 1_000_000_000)
+        out += [struct.pack("<IIII", seconds, rest // 1_000, len(frame), len(frame)), frame]
+    path.write_bytes(b"".join(out))
+
+
+def _frame(datagram: Datagram) -> bytes:
+    (source, source_port), (destination, port) = datagram.source, datagram.destination
+    size = 8 + len(datagram.payload)
+    udp = struct.pack(">HHHH", source_port, port, size, 0)
+    ip = (
+        struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 0, 0, 64, _UDP, 0)
+        + _packed(source)
+        + _packed(destination)
+    )
+    return bytes(12) + b"\x08\x00" + ip + udp + datagram.payload
+
+
+def _packed(host: str) -> bytes:
+    return bytes(map(int, host.split(".")))
 
 
 def _byte_order(data: bytes, path: Path) -> tuple[str, int]:

@@ -38,7 +38,6 @@ class Transfer:
             self._referral = self._outcome = None
         if not outcome.gone:
             raise LegError(outcome.detail, sip_code=outcome.sip_code)
-        self.gone = True
 
     async def _until(self, deadline: float) -> Outcome:
         assert self._outcome is not None and self._referral is not None
@@ -68,14 +67,13 @@ class Transfer:
     def closed(self, *, by_far_end: bool, code: int) -> bool:
         """The call is over; returns whether it ended because the far end has gone where it was sent."""
         if (referral := self._referral) is not None:
-            outcome = referral.hung_up() if by_far_end else referral.lost(code or 487)
-            self.gone = self.gone or (outcome is not None and outcome.gone)
-            self._settle(outcome)
+            self._settle(referral.hung_up() if by_far_end else referral.lost(code or 487))
         return self.gone
 
     def _settle(self, outcome: Outcome | None) -> None:
         if outcome is not None and self._outcome is not None and not self._outcome.done():
             self._outcome.set_result(outcome)
+            self.gone = outcome.gone  # now: its BYE may come before `run` goes on
 
 
 def _ignore(code: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from callers.pcap import Endpoint, PcapError, datagrams
+from callers.pcap import Datagram, Endpoint, PcapError, datagrams, write
 
 
 def udp_packet(source: int, destination: int, payload: bytes, *, options: bytes = b"") -> bytes:
@@ -46,6 +46,13 @@ def test_microsecond_files_and_ip_options(tmp_path: Path) -> None:
     packets = [(5_000_001_000, udp_packet(1, 2, b"x", options=b"\x01" * 8))]
     (only,) = datagrams(write_pcap(tmp_path / "a.pcap", packets, nano=False))
     assert (only.at_ns, only.payload) == (5_000_001_000, b"x")
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    ends = Endpoint("127.0.0.1", 4000), Endpoint("127.0.0.2", 5000)
+    sent = [Datagram(1_000 * i, *ends, bytes(i)) for i in (0, 1, 160, 1_400)]
+    write(tmp_path / "a.pcap", sent)
+    assert list(datagrams(tmp_path / "a.pcap")) == sent
 
 
 def test_what_is_no_udp_is_passed_over(tmp_path: Path) -> None:

@@ -50,6 +50,23 @@ def test_each_report_is_told_and_success_ends_it() -> None:
     run(main)
 
 
+def test_a_far_end_that_hangs_up_right_after_its_report_has_gone() -> None:
+    """Both came in one step of the loop, before whoever transferred it could go on."""
+
+    async def main() -> None:
+        transfer, ends = Transfer(), list[bool]()
+
+        def report_and_hang_up() -> None:
+            transfer.notified(ReferNotified(200, 2, True))
+            ends.append(transfer.closed(by_far_end=True, code=200))
+
+        later(0.1, transfer.answered, ReferAnswered(202, 2))
+        later(0.2, report_and_hang_up)
+        assert await failure(transfer) == 0 and ends == [True]
+
+    run(main)
+
+
 def test_one_at_a_time_and_a_second_try_after_a_failure() -> None:
     async def main() -> None:
         transfer = Transfer()
