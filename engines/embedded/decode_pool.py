@@ -23,6 +23,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from engines.base import EngineBusy
+from engines.embedded.owed_load import OwedLoad
 
 T = TypeVar("T")
 Work = Callable[[Callable[[], bool]], T]
@@ -159,6 +160,7 @@ class DecodePool:
         self._closed = False
         self._counts: Counter[str] = Counter()
         self._waits: deque[tuple[float, float]] = deque(maxlen=256)
+        self._owed = 0.0
         self._duty = _Duty(settings.interim_duty * settings.thread_count)
         self._threads = [
             threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True)
@@ -193,6 +195,15 @@ class DecodePool:
             lately = [wait for at, wait in self._waits if now - at < _WAIT_MEMORY]
             waiting = [now - job.queued_at for _, _, job in self._queue if job.priority is Priority.FINAL]
             return max(lately + waiting, default=0.0)
+
+    def owed(self) -> float:
+        """Seconds of threads that finals and early decodes took since the start."""
+        with self._changed:
+            return self._owed
+
+    def load(self) -> OwedLoad:
+        """A measure of what streams take of these threads, for whoever opens them."""
+        return OwedLoad(len(self._threads), self.owed, self._clock)
 
     def stats(self) -> dict[str, int | float]:
         """Counters since the start, and what is queued and running now."""
@@ -310,7 +321,9 @@ class DecodePool:
     def _account(self, job: _Job[Any], outcome: Outcome[Any], cost: float) -> None:
         kind = job.priority.name.lower()
         self._counts[f"{kind}_milliseconds"] += round(cost * 1000)
-        if job.priority is Priority.INTERIM:
+        if job.priority <= Priority.EARLY:
+            self._owed += cost
+        elif job.priority is Priority.INTERIM:
             self._duty.spend(cost)
         if job.cancelled:
             self._counts[f"{kind}_cancelled"] += 1

@@ -17,6 +17,7 @@ from engines.embedded.moonshine_model import find_model
 from engines.embedded.moonshine_segment import PieceSettings, Workshop
 from engines.embedded.moonshine_stream import MoonshineStream
 from engines.embedded.moonshine_tokens import HotWords
+from engines.embedded.owed_load import OwedLoad
 from engines.traits import AsrTraits
 
 _RATES = (8000, 16000)
@@ -31,6 +32,9 @@ class MoonshineSettings:
     """Calls at once, 1 to 4096; 0 takes `STREAMS_PER_THREAD` for each decode thread."""
     max_final_wait: float = 0.5
     """Seconds a final may have waited for a thread lately before new calls are refused, above 0."""
+    max_busy: float = 0.85
+    """Share of the decode threads' time, 0.1 to 1, that live speech may take with one stream more, as of the
+    last 20 seconds; over it new calls are refused. 0: never."""
     hot_word_boost: float = 0.0
     """Logits added to words that a call expects, 0 (off) to 6; 3 finds more but invents some in noise."""
     pool: PoolSettings = field(default_factory=PoolSettings)
@@ -47,6 +51,8 @@ class MoonshineSettings:
             raise ValueError(f"max_streams: give 1 to 4096, or 0 for {STREAMS_PER_THREAD} per thread")
         if self.max_final_wait <= 0.0:
             raise ValueError("max_final_wait: give seconds above 0")
+        if self.max_busy and not 0.1 <= self.max_busy <= 1.0:
+            raise ValueError("max_busy: give a share from 0.1 to 1, or 0 to refuse nobody for it")
         if not 0.0 <= self.hot_word_boost <= 6.0:
             raise ValueError("hot_word_boost: give 0 (off) to 6")
 
@@ -63,7 +69,9 @@ STREAMS_PER_THREAD = 32
 class MoonshineAsr:
     """Serves `Asr`. One per process; streams belong to the loop that opened them."""
 
-    def __init__(self, settings: MoonshineSettings, pool: Pool | None = None) -> None:
+    def __init__(
+        self, settings: MoonshineSettings, pool: Pool | None = None, load: OwedLoad | None = None
+    ) -> None:
         """Find the model's files and start the threads; loads nothing yet.
 
         Raises ModuleNotFoundError when the package with the model is not installed.
@@ -76,6 +84,7 @@ class MoonshineAsr:
             pool or self._threads(), self._ear, self._counts, settings.interims, settings.pieces
         )
         self._streams: set[MoonshineStream] = set()
+        self._load = load or (self._own_pool.load() if self._own_pool else None)
         self._closed = False
 
     @property
@@ -98,8 +107,14 @@ class MoonshineAsr:
         if self._own_pool and (wait := self._own_pool.final_wait()) > self._settings.max_final_wait:
             self._counts["streams_refused_slow"] += 1
             raise EngineBusy(f"finals wait {wait:.1f} s for a thread")
-        stream = MoonshineStream(self._shop, options, self._hot_words(options), self._streams.discard)
+        busy = self._settings.max_busy
+        if self._load and busy and (share := self._load.with_one_more()) > busy:
+            self._counts["streams_refused_busy"] += 1
+            raise EngineBusy(f"one stream more would take {share:.0%} of the decode threads' time")
+        stream = MoonshineStream(self._shop, options, self._hot_words(options), self._gone)
         self._streams.add(stream)
+        if self._load:
+            self._load.opened()
         self._counts["streams_opened"] += 1
         return stream
 
@@ -118,6 +133,8 @@ class MoonshineAsr:
     def stats(self) -> dict[str, int | float]:
         """Counters since the start, and what is open, queued and running now."""
         pool = self._own_pool.stats() if self._own_pool else {}
+        if self._load:
+            pool["busy"] = round(self._load.share(), 4)
         return {**self._counts, **pool, "streams": len(self._streams)}
 
     @property
@@ -133,6 +150,11 @@ class MoonshineAsr:
             await stream.aclose()
         if self._own_pool:
             await asyncio.to_thread(self._own_pool.close)
+
+    def _gone(self, stream: MoonshineStream) -> None:
+        self._streams.discard(stream)
+        if self._load:
+            self._load.closed()
 
     def _threads(self) -> DecodePool:
         if self._own_pool is None:

@@ -22,7 +22,7 @@ class AdmissionSettings:
     """Seconds, 0.01 to 10, by which one in a hundred timers of the event loop may be late."""
     engine_load: float = 1.0
     """Load of the least loaded recogniser with the new call, 0.1 to 10; 1 is full."""
-    turn_p99: float = 2.0
+    turn_p99: float = 1.0
     """Seconds, 0.2 to 60, that one turn in a hundred may take without the agent's share and the pause that
     ends a turn."""
     resume: float = 0.8

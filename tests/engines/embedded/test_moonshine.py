@@ -19,6 +19,7 @@ from engines.embedded.moonshine_guard import GuardSettings
 from engines.embedded.moonshine_model import SHORTEST, DecodeAborted, MoonshineModel, find_model
 from engines.embedded.moonshine_stream import MoonshineStream
 from engines.embedded.moonshine_tokens import HotWords, Vocabulary
+from engines.embedded.owed_load import OwedLoad
 from media import tones
 from media.frame import AudioFrame, Pcm
 
@@ -231,6 +232,26 @@ def test_admission_is_refused_while_finals_have_to_wait() -> None:
     run(main, MoonshineSettings(max_final_wait=1e-9, pool=PoolSettings(threads=1)))
 
 
+def test_admission_is_refused_where_one_more_would_take_too_much_of_the_threads() -> None:
+    now, spent = 0.0, 0.0
+    load = OwedLoad(1, lambda: spent, lambda: now)
+
+    async def main() -> None:
+        nonlocal now, spent
+        asr = MoonshineAsr(MoonshineSettings(max_busy=0.8, pool=PoolSettings(threads=1)), load=load)
+        streams = [asr.stream(AsrOptions()) for _ in range(3)]
+        now, spent = 18.0, 10.8  # a fifth of a thread for each
+        streams.append(asr.stream(AsrOptions()))
+        with pytest.raises(EngineBusy, match="100% of the decode threads"):
+            asr.stream(AsrOptions())
+        assert asr.stats()["streams_refused_busy"] == 1
+        await streams.pop().aclose()
+        asr.stream(AsrOptions())
+        await asr.aclose()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("options", [AsrOptions(language="de-DE"), AsrOptions(sample_rate=44100)])
 def test_what_it_cannot_hear_is_refused(options: AsrOptions) -> None:
     async def main(asr: MoonshineAsr) -> None:
@@ -246,7 +267,9 @@ def test_a_missing_model_says_what_to_install() -> None:
         find_model("no_such_package")
 
 
-@pytest.mark.parametrize("wrong", [{"max_streams": -1}, {"max_final_wait": 0.0}, {"hot_word_boost": 9.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_streams": -1}, {"max_final_wait": 0.0}, {"max_busy": 2.0}, {"hot_word_boost": 9.0}]
+)
 def test_settings_name_the_field(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MoonshineSettings(**wrong)  # type: ignore[arg-type]

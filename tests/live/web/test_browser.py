@@ -171,7 +171,9 @@ def test_everybody_can_use_the_page(node: Node, tmp_path: Path, theme: str) -> N
 def test_the_button_calls_hangs_up_and_tells_what_goes_wrong(node: Node, tmp_path: Path) -> None:
     with Browser(microphone(tmp_path / "mic.wav", "conf-now-recording")) as browser:
         page = browser.page(node.api + "/phone")
-        page.wait_for_load_state("networkidle")  # the softphone has filled its lists, and leaves the page alone
+        page.wait_for_load_state(
+            "networkidle"
+        )  # the softphone has filled its lists, and leaves the page alone
         page.evaluate(
             """async () => {
               await import("/web/offhook-call.js");
