@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -147,6 +148,7 @@ def diff(
     before = _run(lambda: Dialplan.load([old], region=region))
     after = _run(lambda: Dialplan.load([new], region=region))
     elsewhere: list[Difference] = []
+    unknown: Counter[str] = Counter()
     seen = unread = changed = 0
     try:
         for call in past_calls(calls):
@@ -154,6 +156,7 @@ def diff(
                 unread += 1
                 continue
             seen += 1
+            unknown.update(call.unknown(before, after))
             found = differences(before, after, call)
             changed += found is not None and not found.elsewhere
             if found is not None and found.elsewhere:
@@ -165,6 +168,8 @@ def diff(
     if len(elsewhere) > show:
         typer.echo(f"... and {len(elsewhere) - show} more")
     typer.echo(f"{len(elsewhere)} of {seen} calls would go elsewhere; {changed} stay on a route that changed")
+    for name, calls_without in sorted(unknown.items()):
+        typer.echo(f"{calls_without} calls are judged as if no {name} had come: their records do not tell")
     if unread:
         typer.echo(f"{unread} lines are no records")
     raise typer.Exit(1 if elsewhere else 0)

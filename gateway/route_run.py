@@ -124,7 +124,8 @@ class RouteRun:
         self._route = route
         self._plan = plan or Dialplan((route,))
         started = parts.wall().astimezone(UTC).isoformat(timespec="milliseconds")
-        self._call = Call(leg, CallFacts(call_id, route.name, started), parts.observers)
+        facts = CallFacts(call_id, route.name, started, self._plan.headers)
+        self._call = Call(leg, facts, parts.observers)
         self._asr: Asr = parts.engines.asr
         self._closing = AsyncExitStack()
         limit = parts.engines.data

@@ -47,8 +47,9 @@ class Call:
         self.leg = leg
         self.facts = facts
         self.observers = Observers(observers)
+        parties = leg.parties.keeping(facts.headers)
         self.ledger = CallLedger(
-            CallRecord(facts.call_id, leg.direction, leg.parties, facts.route, facts.started)
+            CallRecord(facts.call_id, leg.direction, parties, facts.route, facts.started)
         )
         self.ledger.started(now())
         self.replies = 0

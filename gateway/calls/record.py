@@ -59,6 +59,7 @@ class CallRecord:
     call_id: str
     direction: Direction
     parties: Parties
+    """With the headers alone that the dialplan's matches name."""
     route: str
     """Name of the dialplan's route that took the call."""
     started: str

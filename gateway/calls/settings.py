@@ -126,5 +126,7 @@ class CallFacts:
     """Name of the dialplan's route that took it."""
     started: str = ""
     """UTC, ISO 8601."""
+    headers: frozenset[str] = frozenset()
+    """Names (lower case) of the INVITE's headers that its record keeps: those that decide where calls go."""
     switches: list[Switch] = field(default_factory=list)
     """Changes of engine so far; those to come are added."""

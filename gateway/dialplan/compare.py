@@ -23,6 +23,11 @@ class PastCall:
     call_id: str
     arrival: Arrival
 
+    def unknown(self, *plans: Dialplan) -> frozenset[str]:
+        """Headers that these plans ask for and the record does not tell of; judged as if none had come."""
+        known = {name for name, _ in self.arrival.parties.headers}
+        return frozenset[str]().union(*(plan.headers for plan in plans)) - known
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -42,7 +47,8 @@ class Difference:
 def past_calls(path: Path) -> Iterator[PastCall | None]:
     """Inbound calls of a journal (`calls.jsonl`), one after another; None for a line that is no record.
 
-    Records hold no headers: routes that ask for some are compared as if none had come. Raises `OSError`.
+    A record holds the headers that its own plan asked for; `PastCall.unknown` names what it lacks.
+    Raises `OSError`.
     """
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
@@ -90,7 +96,9 @@ def _past(line: str) -> PastCall | None:
         if record.get("direction") == str(Direction.OUTBOUND):
             return _OUTBOUND
         at = datetime.fromisoformat(record["started"])
-        arrival = Arrival(Parties(str(parties["caller"]), str(parties["called"]), str(parties["trunk"])), at)
+        headers = tuple((str(name).lower(), str(value)) for name, value in parties.get("headers", ()))
+        who = str(parties["caller"]), str(parties["called"]), str(parties["trunk"])
+        arrival = Arrival(Parties(*who, headers=headers), at)
         return PastCall(str(record["call_id"]), arrival) if at.tzinfo is not None else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -70,6 +70,11 @@ class Dialplan:
             raise CallerForbidden("no route lets this caller reach the called number")
         raise NumberUnknown("no route is meant for the called number")
 
+    @property
+    def headers(self) -> frozenset[str]:
+        """Names, in lower case, of the headers that its matches ask for."""
+        return frozenset(name for route in self.routes for name, _ in route.match.headers)
+
     def named(self, name: str) -> Route | None:
         """The route of that name."""
         return next((route for route in self.routes if route.name == name), None)

@@ -7,8 +7,8 @@ leg's own clock empties; nobody in Python paces anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -74,6 +74,10 @@ class Parties:
         """Value of the first header of that name, however it is spelt; "" when there is none."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key == wanted), "")
+
+    def keeping(self, names: Iterable[str]) -> Parties:
+        """The same with no headers but these (names in lower case): first values, "" where none came."""
+        return replace(self, headers=tuple((name, self.header(name)) for name in sorted(names)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,5 +116,15 @@ def test_calls_that_would_go_elsewhere_make_a_table(plan: Path, tmp_path: Path) 
     assert run("diff", str(plan), str(new), "--calls", str(tmp_path / "none")).exit_code == 2
 
 
+def test_calls_whose_records_lack_a_header_are_told(plan: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    new.write_text(PLAN.replace("match: {", "match: {headers: {X-Account: gold}, ", 1))
+    record = {"call_id": "c1", "parties": {"caller": "+49301", "called": "1000", "trunk": ""}}
+    calls = tmp_path / "calls.jsonl"
+    calls.write_text(json.dumps({**record, "started": "2026-11-26T10:00:00+00:00"}) + "\n")
+    told = run("diff", str(plan), str(new), "--calls", str(calls)).stdout
+    assert "1 calls are judged as if no x-account had come: their records do not tell" in told
+
+
 def test_the_time_of_a_question_is_read_with_its_zone(plan: Path) -> None:
     assert run("route", "1000", "--at", "noon").exit_code == 2

@@ -13,6 +13,7 @@ from gateway.agents.base import Agent
 from gateway.calls.registry import RegistrySettings
 from gateway.dialplan.actions import Answer, ConnectAgent, Reject, Ring
 from gateway.dialplan.forms import Action
+from gateway.dialplan.patterns import compile_text
 from gateway.reception import Reception
 from media.legs.base import EndReason, Parties
 from tests.fakes.agent import ScriptedAgent
@@ -92,6 +93,26 @@ def test_what_no_route_takes_is_refused(called: str, caller: str, code: int, lab
         assert not phone.was_answered and desk.refusals(label) == 1
         assert desk.counted('offhook_calls_ended_total{reason="rejected"}') == 1
         assert desk.keeper.records == []
+
+    run_virtual(main())
+
+
+def test_a_record_holds_the_headers_that_the_plan_asks_for_and_no_others() -> None:
+    async def main() -> None:
+        desk = FrontDesk(TALK)
+        (route,) = desk.plan.routes
+        asks = tuple((name, (compile_text("*"),)) for name in ("x-tenant", "x-account"))
+        asking = replace(route, name="asking", match=replace(route.match, headers=asks))
+        desk.plan = replace(desk.plan, routes=(route, asking))
+        phone = Phone()
+        headers = (("via", "SIP/2.0/UDP 192.0.2.1"), ("x-account", "gold"), ("x-password", "1234"))
+        phone.parties = replace(phone.parties, headers=headers)
+        desk.reception.take(phone)
+        await asyncio.sleep(0.2)
+        phone.close(EndReason.CALLER_HUNG_UP)
+        await desk.until_idle()
+        (record,) = desk.keeper.records
+        assert record.as_json()["parties"]["headers"] == (("x-account", "gold"), ("x-tenant", ""))
 
     run_virtual(main())
 

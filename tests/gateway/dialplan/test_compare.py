@@ -29,6 +29,12 @@ def line(called: str, hour: int, direction: str = "inbound") -> str:
     return json.dumps(call)
 
 
+def with_headers(text: str, *headers: tuple[str, str]) -> str:
+    record = json.loads(text)
+    record["parties"]["headers"] = headers
+    return json.dumps(record)
+
+
 def journal(folder: Path, *lines: str) -> Path:
     path = folder / "calls.jsonl"
     path.write_text("\n".join(lines) + "\n")
@@ -58,3 +64,41 @@ def test_outbound_calls_and_what_is_no_record_are_passed_over(tmp_path: Path) ->
     )
     found = list(past_calls(path))
     assert [call.call_id if call else None for call in found] == [None, None, None, None, "100-12"]
+
+
+GOLD = """\
+routes:
+  - {name: gold, match: {called: "1*", headers: {X-Account: "gold*"}}, actions: [answer, goto: end]}
+  - {name: all, match: {called: "1*"}, actions: [answer, say: Good day.]}
+  - {name: end, match: never, actions: [say: Bye.]}
+"""
+
+
+def test_headers_that_the_old_plan_asked_for_are_judged(tmp_path: Path) -> None:
+    old = plan(tmp_path, "old.yaml", GOLD)
+    new = plan(tmp_path, "new.yaml", GOLD.replace("gold*", "gold"))
+    path = journal(
+        tmp_path,
+        with_headers(line("100", 1), ("x-account", "Gold-7")),
+        with_headers(line("100", 2), ("x-account", "gold")),
+        with_headers(line("100", 3), ("x-account", "")),
+    )
+    calls = [call for call in past_calls(path) if call]
+    told = [differences(old, new, call) for call in calls]
+    assert [(one.call.call_id, one.old, one.new) for one in told if one] == [("100-1", "gold", "all")]
+    assert not any(call.unknown(old, new) for call in calls)
+
+
+def test_headers_that_a_record_does_not_tell_of_are_named(tmp_path: Path) -> None:
+    old = plan(tmp_path, "old.yaml", GOLD)
+    new = plan(tmp_path, "new.yaml", GOLD.replace("X-Account", "X-Tenant"))
+    path = journal(tmp_path, with_headers(line("100", 1), ("x-account", "silver")), line("100", 2))
+    assert [sorted(call.unknown(old, new)) for call in past_calls(path) if call] == [
+        ["x-tenant"], ["x-account", "x-tenant"],
+    ]  # fmt: skip
+
+
+def test_a_record_with_broken_headers_is_none(tmp_path: Path) -> None:
+    broken = json.loads(line("100", 1))
+    broken["parties"]["headers"] = ["x-account"]
+    assert list(past_calls(journal(tmp_path, json.dumps(broken)))) == [None]
