@@ -52,6 +52,8 @@ class Announcer:
         self._written = 0
         self._drained = asyncio.Event()
         self._reason: EndReason | None = None
+        self.ordered = asyncio.Event()
+        """Somebody ended the call from outside; a caller who hangs up does not count."""
         self._closed: asyncio.Future[EndReason | Order] = asyncio.get_running_loop().create_future()
 
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
@@ -59,9 +61,19 @@ class Announcer:
 
     def stop(self, reason: EndReason) -> None:
         """Whatever is being said or awaited ends with `CallerGone`."""
+        self.ordered.set()
+        self._over(reason)
+
+    def _over(self, reason: EndReason) -> None:
         self._reason = self._reason or reason
         if not self._closed.done():
             self._closed.set_result(reason)
+
+    def gone(self, reason: EndReason) -> None:
+        """Whoever was brought together here has done; `reason` counts from now on, whatever came before."""
+        self._reason = reason
+        self._closed = asyncio.get_running_loop().create_future()
+        self._closed.set_result(reason)
 
     def break_off(self, order: Order) -> None:
         """Whatever is being said or awaited ends with `BrokenOff`, until `go_on`."""
@@ -81,7 +93,7 @@ class Announcer:
             case DtmfReceived():
                 self._call.keys_ahead.append(event)
             case LegClosed(reason=reason):
-                self.stop(reason)
+                self._over(reason)
 
     def check(self) -> None:
         """Raise `CallerGone` when nobody is left to speak to, `BrokenOff` when something else is next."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from gateway.actions.referred import number_of
 from gateway.calls.call import Call
 from gateway.calls.call_events import HoldChanged, TransferChanged
 from gateway.calls.orders import OrderRefused, TransferBlind
 from gateway.control.dialer import TransferGuard
 from gateway.errors import DialDenied, verdict
 from media.clock import now
-from media.legs.base import Direction, Leg, LegError, TransferProgress
+from media.legs.base import LegError, TransferProgress
 
 KEY_PAUSE = 0.5
 """Seconds that a `w` among keys to send stands for."""
@@ -61,7 +62,7 @@ class LegOrders:
         async def send(progress: TransferProgress) -> None:
             await self._leg.transfer_to(other.leg, deadline=deadline, progress=progress)
 
-        await self._send_away("attended", _number(other.leg), other.call_id, send)
+        await self._send_away("attended", number_of(other.leg), other.call_id, send)
 
     async def _send_away(
         self, kind: str, target: str, shown: str, send: Callable[[TransferProgress], Awaitable[None]]
@@ -92,11 +93,6 @@ class LegOrders:
         if self._guard is None:
             raise DialDenied("nobody may be sent elsewhere here", reason="transfer")
         self._guard.may_send(target, trunk=self._leg.parties.trunk)
-
-
-def _number(leg: Leg) -> str:
-    """Of a leg's far end."""
-    return leg.parties.called if leg.direction is Direction.OUTBOUND else leg.parties.caller
 
 
 def _state(code: int) -> str:

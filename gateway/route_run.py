@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import TypeAlias, assert_never
 import structlog
 
 from engines.base import Asr, AsrOptions, TtsOptions
+from gateway.actions.connected import connect
 from gateway.actions.flow import Away, Flow, OnStep, Reach
-from gateway.actions.joined import Meeting, connect
+from gateway.actions.joined import Meeting
 from gateway.actions.line import Ears, Line, StepFailed, first_values
+from gateway.actions.referred import Transfers, number_of, refuse
 from gateway.agents.base import Agent
 from gateway.agents.handoff import brief
 from gateway.agents.sound import SoundAgent
@@ -51,16 +53,17 @@ from gateway.calls.speaking import SpeakingVoice
 from gateway.calls.stage import CallOver, Done, Leave, Stage, StageEnd
 from gateway.control.dialer import TransferGuard
 from gateway.dialplan.actions import Reject
-from gateway.dialplan.match import Route
+from gateway.dialplan.match import Arrival, Route
 from gateway.dialplan.plan import Dialplan
-from gateway.errors import DialDenied, DialFailed, GatewayError
+from gateway.errors import DialDenied, DialFailed, DialplanError, GatewayError
 from gateway.leg_orders import LegOrders
 from gateway.live_calls import LiveCalls
 from gateway.metrics import CallMetrics
 from gateway.reserved_asr import ReservedAsr
 from gateway.webrtc_settings import TRUNK as BROWSERS
 from media.clock import now
-from media.legs.base import EndReason, Leg, LegError
+from media.legs.base import EndReason, Leg, LegError, TransferAsked
+from media.legs.sip_messages import user_part
 
 log = structlog.get_logger(__name__)
 
@@ -171,6 +174,8 @@ class RouteRun:
         async with self._closing:
             try:
                 self._line = self._open_line()
+                self._closing.push_async_callback(self._line.aclose)
+                self._call.asked = self._asked
                 self._closing.callback(self._limited().cancel)
                 end = await self._flow().run(self._route, await self._open())
             except CallerGone as gone:
@@ -203,7 +208,27 @@ class RouteRun:
         parts, call = self._parts, self._call
         ears = Ears(self._asr, parts.session, self._limit, call.facts.switches.append)
         values = first_values(call, self._route.name)
-        return Line(call, self._announcer, ears, parts.folder, parts.wall, values)
+        transfers = Transfers(parts.transfers, self._route_of)
+        return Line(call, self._announcer, ears, parts.folder, parts.wall, values, transfers)
+
+    def _route_of(self, asked: TransferAsked) -> str:
+        """The route that a number of our own leads this call to; "" for none."""
+        caller, called = number_of(self._leg), user_part(asked.target)
+        parties = replace(self._leg.parties, caller=caller, called=called)
+        arrival = Arrival(parties, self._parts.wall())
+        try:
+            return self._plan.route(arrival).name
+        except DialplanError as error:
+            log.info("a transfer leads to no route", why=str(error))
+            return ""
+
+    def _asked(self, asked: TransferAsked) -> None:
+        """The far end asks us to call somebody in its place."""
+        if self._line.connection is not None:
+            self._line.connection.asked(self._leg, asked)
+        else:
+            log.info("a transfer was asked for, and nobody is connected who could be transferred")
+            self._line.spawn(refuse(self._leg))
 
     async def _open(self) -> Away | None:
         """What comes before the route; None when the route may begin."""
@@ -386,7 +411,8 @@ class RouteRun:
         if isinstance(other, Meeting):
             await other.attend(self._line)
         elif other is not None:
-            await connect(self._line, other)
+            with suppress(StepFailed):  # the other one left; the call goes on as if he had hung up
+                await connect(self._line, other)
 
     def _other(self, call_id: str) -> RouteRun:
         """Another call that is up. Raises `OrderRefused`, also when this one is not."""

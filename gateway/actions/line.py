@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 import structlog
 
 from engines.base import Asr, AsrOptions, Residency, Switch
+from gateway.actions.referred import Ear, Transfers, send_off
 from gateway.announcer import Announcer
 from gateway.calls.call import Call
 from gateway.calls.recognition import Recognition
 from gateway.calls.settings import SessionSettings
 from gateway.dialplan import variables
-from media.legs.base import EndReason
+from media.legs.base import EndReason, Leg, TransferAsked
 from media.segmenter import SpeechSegmenter
 
 log = structlog.get_logger(__name__)
@@ -59,6 +62,13 @@ class Ears:
         return Recognition(self.asr, options, self.settings.recognition, log)
 
 
+class Connected(Protocol):
+    """What connects the call with somebody, and knows what to do when the far end wants it otherwise."""
+
+    def asked(self, leg: Leg, asked: TransferAsked) -> None:
+        """The far end of this leg asks us to call somebody in its place. Returns at once."""
+
+
 @dataclass(slots=True)
 class Line:
     """One call in the hands of its route."""
@@ -72,6 +82,31 @@ class Line:
     """The time, with its zone."""
     values: dict[str, str] = field(default_factory=dict)
     """The call's variables."""
+    transfers: Transfers = field(default_factory=Transfers)
+    """Rules and routes for transfers that far ends ask for."""
+    connection: Connected | None = None
+    """While the call is connected with somebody else."""
+    _leaving: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside the route; it is broken off when the call ends."""
+        task = asyncio.get_running_loop().create_task(work, name="beside-the-route")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def part_with(self, leg: Leg, *, gone: bool, over: asyncio.Event | None = None) -> None:
+        """A far end whose transfer is done hangs up by itself, or else we do; it may have `gone` already.
+
+        `over`: set when the leg is, where somebody else hears it.
+        """
+        if not gone:
+            self.spawn(send_off(leg, over or Ear(leg).gone))
+
+    async def aclose(self) -> None:
+        """Nothing is left beside the route."""
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def set(self, name: str, value: str) -> None:
         """Give a variable its value; one too many is dropped, and logged."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.actions.line import Line, StepFailed
@@ -27,23 +29,31 @@ async def dial(
     told("started")
     rate = line.call.leg.sample_rate
     sound = await asyncio.to_thread(read_mono, music, rate) if music else ringback(rate)
-    waiting = asyncio.get_running_loop().create_task(_loop(line, sound), name="waiting-music")
 
     def rings(event: LegRinging) -> None:
         told("ringing", event.sip_code)
 
     try:
-        dialled = dialer.dial(target, trunk=trunk, caller=caller, ring_seconds=seconds, on_ringing=rings)
-        leg = await line.announcer.until(dialled)
+        async with sounding(line, sound):
+            dialled = dialer.dial(target, trunk=trunk, caller=caller, ring_seconds=seconds, on_ringing=rings)
+            leg = await line.announcer.until(dialled)
     except Exception as error:
         told("failed", int(getattr(error, "sip_code", 0)))
         raise
+    told("done")
+    return leg
+
+
+@asynccontextmanager
+async def sounding(line: Line, sound: Pcm) -> AsyncIterator[None]:
+    """The caller hears this again and again meanwhile."""
+    waiting = asyncio.get_running_loop().create_task(_loop(line, sound), name="waiting-music")
+    try:
+        yield
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         line.call.leg.playout.clear()
-    told("done")
-    return leg
 
 
 class _Told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gateway.actions.joined import connect
+from gateway.actions.connected import connect
 from gateway.actions.line import Line, StepFailed
 from gateway.actions.reach import dial, failure_word
 from gateway.actions.webhook import PlanHooks

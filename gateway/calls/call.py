@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -32,6 +32,7 @@ from media.legs.base import (
     LegListener,
     LegResumed,
     LegRinging,
+    TransferAsked,
 )
 
 log = structlog.get_logger(__name__)
@@ -63,7 +64,10 @@ class Call:
         self._watchers: list[LegListener] = []
         self._answered: LegAnswered | None = None
         self._closed: LegClosed | None = None
-        self._gone = asyncio.Event()
+        self.gone = asyncio.Event()
+        """The leg is over."""
+        self.asked: Callable[[TransferAsked], None] | None = None
+        """Who decides when the far end asks for a call in its place; without, the leg refuses."""
 
     @property
     def call_id(self) -> str:
@@ -133,7 +137,7 @@ class Call:
             case LegClosed():
                 self._closed = event
                 self.record.sip_code = event.sip_code
-                self._gone.set()
+                self.gone.set()
             case LegRinging(at=at):
                 self.happened(Ringing(at))
             case LegHeld(at=at) | LegResumed(at=at):
@@ -142,6 +146,8 @@ class Call:
                 self.happened(KeyPressed(event.at, event.digit))
                 if self._listener is None:
                     self.keys_ahead.append(event)
+            case TransferAsked() if self.asked is not None:
+                self.asked(event)
         for watcher in tuple(self._watchers):
             watcher.notice(event)
         if self._listener is not None:
@@ -172,7 +178,7 @@ class Call:
         try:
             async with asyncio.timeout(limit):
                 await self.leg.hangup(reason, cause=cause)
-                await self._gone.wait()
+                await self.gone.wait()
         except Exception as error:
             log.warning("closing was not clean", error=type(error).__name__)
         record = self.ledger.finished(ended, self._lifecycle.ended())

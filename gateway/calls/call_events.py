@@ -57,10 +57,12 @@ class TransferChanged:
 
     at: float
     kind: str
-    """blind, attended, bridge."""
+    """blind, attended, bridge; `asked` for one that a far end asked us for (inbound REFER)."""
     target: str
     state: str
     sip_code: int = 0
+    by: str = ""
+    """The number of the far end that asked; "" where nobody did."""
 
 
 @dataclass(frozen=True, slots=True)

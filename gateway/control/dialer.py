@@ -5,10 +5,10 @@ An operator over REST, a transfer that bridges, a dialplan and TwiML's `<Dial>` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from media.legs.base import Leg, LegListener, LegRinging
+from media.legs.base import Leg, LegListener, LegRinging, TransferAsked
 
 RING_SECONDS = 30.0
 """How long the far end may ring where nobody says."""
@@ -49,8 +49,19 @@ class PlacedLeg(Leg, Protocol):
 class Placer(Protocol):
     """A network in which calls can be placed, without asking whether they may; `SipEndpoint` is one."""
 
-    async def dial(self, uri: str, *, trunk: str, caller: str = "") -> PlacedLeg:
-        """Place a call; returns while it is set up. Raises `LegError`."""
+    async def dial(
+        self,
+        uri: str,
+        *,
+        trunk: str,
+        caller: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        replaces: str = "",
+    ) -> PlacedLeg:
+        """Place a call; returns while it is set up. Raises `LegError`.
+
+        `headers` are added to the request; `replaces` names the dialog that it shall replace (RFC 3891).
+        """
 
 
 class TransferGuard(Protocol):
@@ -60,4 +71,16 @@ class TransferGuard(Protocol):
         """We would send a far end of this trunk there. Raises `DialDenied`, counted and logged."""
 
     def may_be_asked(self, target: str, *, trunk: str) -> None:
-        """A far end of this trunk asks to be sent there (inbound REFER). Raises as `may_send`."""
+        """A far end of this trunk asks us to call there (inbound REFER). Raises as `may_send`."""
+
+    def may_be_asked_here(self, target: str, *, trunk: str) -> None:
+        """The same, for a number of our own dialplan. Raises as `may_send`."""
+
+    async def dial_asked(
+        self, asked: TransferAsked, *, trunk: str, on_ringing: Callable[[LegRinging], None]
+    ) -> Leg:
+        """Place the call that a far end of this trunk asked for; it counts as any other.
+
+        Promises and errors are those of `Dialer.dial`. The request says who asked (Referred-By), and which
+        call of the target's it replaces (attended).
+        """

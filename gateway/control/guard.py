@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.control.numbers import NotDiallable, Target, read_target
@@ -66,7 +67,7 @@ class Guard:
         """A permit for a call. `day`: the date, UTC. Raises `DialDenied`."""
         if not trunk:
             return self._first(written, caller, now, day)
-        try:
+        with self._counted():
             rule, target = self._judge(trunk, written)
             if caller and not rule.shows(caller):
                 raise DialDenied(f"trunk {trunk} may not show this calling number", reason="caller")
@@ -74,9 +75,6 @@ class Guard:
             line = self._lines[trunk]
             self._room(rule, line, now)
             self._payable(rule, line, price, day)
-        except DialDenied as denied:
-            self.denied[denied.reason] += 1
-            raise
         line.begun.append(now)
         line.running += 1
         line.held_minutes += 1
@@ -84,12 +82,42 @@ class Guard:
         return Permit(rule, target, price)
 
     def may_send(self, trunk: str, written: str, now: float) -> Target:
-        """Whether we may send a far end there by REFER. Raises `DialDenied`."""
-        return self._refer(trunk, written, now, asked=False)
+        """Whether we may send a far end there by REFER. Counts as a call begun. Raises `DialDenied`."""
+        with self._counted():
+            rule, target = self._judge(trunk, written)
+            if not rule.transfer:
+                told = f"the rule of trunk {trunk} does not say transfer: true"
+                raise DialDenied(told, reason="transfer")
+            line = self._lines[trunk]
+            self._rate(rule, line, now)
+        line.begun.append(now)
+        return target
 
-    def may_be_asked(self, trunk: str, written: str, now: float) -> Target:
-        """Whether a far end may have us call somebody. Raises `DialDenied`."""
-        return self._refer(trunk, written, now, asked=True)
+    def may_be_asked(self, trunk: str, written: str, now: float, day: str) -> Target:
+        """Whether a far end may have us call somebody: as `admit`, which follows and counts it.
+
+        Raises `DialDenied`.
+        """
+        with self._counted():
+            rule, target = self._judge(trunk, written)
+            self._asks(rule)
+            price = self._price(rule, target)
+            line = self._lines[trunk]
+            self._room(rule, line, now)
+            self._payable(rule, line, price, day)
+        return target
+
+    def may_be_asked_here(self, trunk: str, now: float) -> None:
+        """Whether a far end may have somebody sent to a number of our own dialplan.
+
+        No call of ours follows, so its prefixes do not count, and its rate does. Raises `DialDenied`.
+        """
+        with self._counted():
+            rule = self._rule(trunk)
+            self._asks(rule)
+            line = self._lines[trunk]
+            self._rate(rule, line, now)
+        line.begun.append(now)
 
     def answered(self, permit: Permit, day: str) -> None:
         """The first minute begins; it was laid aside before."""
@@ -101,9 +129,9 @@ class Guard:
         """Pay one more minute; False when the day's money or minutes do not reach: end the call."""
         line = self._lines[permit.rule.trunk]
         try:
-            self._payable(permit.rule, line, permit.price, day)
-        except DialDenied as denied:
-            self.denied[denied.reason] += 1
+            with self._counted():
+                self._payable(permit.rule, line, permit.price, day)
+        except DialDenied:
             return False
         self._spend(permit, day)
         return True
@@ -149,11 +177,15 @@ class Guard:
             self.denied[last.reason] += 1
         raise last
 
-    def _judge(self, trunk: str, written: str) -> tuple[OutboundRule, Target]:
+    def _rule(self, trunk: str) -> OutboundRule:
         rule = self._settings.rule(trunk)
         if rule is None:
             told = f"trunk {trunk} has no rule under outbound.rules that lets it place calls"
             raise DialDenied(told, reason="no_rule")
+        return rule
+
+    def _judge(self, trunk: str, written: str) -> tuple[OutboundRule, Target]:
+        rule = self._rule(trunk)
         try:
             target = read_target(written, rule.region)
         except NotDiallable as unfit:
@@ -198,20 +230,18 @@ class Guard:
             told = f"trunk {rule.trunk} may begin {rule.per_minute} calls a minute"
             raise DialDenied(told, reason="rate", retry_after=wait)
 
-    def _refer(self, trunk: str, written: str, now: float, *, asked: bool) -> Target:
+    def _asks(self, rule: OutboundRule) -> None:
+        if not rule.refer:
+            raise DialDenied(f"the rule of trunk {rule.trunk} does not say refer: true", reason="refer")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count what is denied, by its reason."""
         try:
-            rule, target = self._judge(trunk, written)
-            if not (rule.refer if asked else rule.transfer):
-                field = "refer" if asked else "transfer"
-                told = f"the rule of trunk {trunk} does not say {field}: true"
-                raise DialDenied(told, reason=field)
-            line = self._lines[trunk]
-            self._rate(rule, line, now)
+            yield
         except DialDenied as denied:
             self.denied[denied.reason] += 1
             raise
-        line.begun.append(now)
-        return target
 
     # ------------------------------------------------------------------------------------------- the money
 

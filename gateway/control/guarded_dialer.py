@@ -15,7 +15,16 @@ from gateway.control.trunk_address import uri_of
 from gateway.errors import DialDenied, DialFailed
 from media.clock import now
 from media.frame import AudioFrame, Voice
-from media.legs.base import EndReason, LegAnswered, LegClosed, LegError, LegEvent, LegRinging
+from media.legs.base import (
+    EndReason,
+    LegAnswered,
+    LegClosed,
+    LegError,
+    LegEvent,
+    LegRinging,
+    TransferAsked,
+)
+from media.legs.sip_identity import header_problem
 from media.legs.sip_settings import TrunkSettings
 
 log = structlog.get_logger(__name__)
@@ -76,8 +85,21 @@ class GuardedDialer:
         """
         return (await self._begin(target, trunk, caller, None))[1]
 
+    async def dial_asked(
+        self, asked: TransferAsked, *, trunk: str, on_ringing: Callable[[LegRinging], None]
+    ) -> PlacedLeg:
+        """See `TransferGuard.dial_asked`."""
+        call, leg = await self._begin(asked.target, trunk, "", on_ringing, asked)
+        await self._answered(call, leg, call.permit.rule.refer_ring_seconds)
+        return leg
+
     async def _begin(
-        self, target: str, trunk: str, caller: str, on_ringing: Callable[[LegRinging], None] | None
+        self,
+        target: str,
+        trunk: str,
+        caller: str,
+        on_ringing: Callable[[LegRinging], None] | None,
+        asked: TransferAsked | None = None,
     ) -> tuple[_OutboundCall, PlacedLeg]:
         day = self._day()
         for rule in self._guard.trunks(trunk):
@@ -89,7 +111,7 @@ class GuardedDialer:
             raise
         call = _OutboundCall(self, permit, on_ringing)
         try:
-            leg = await self._place(permit, caller)
+            leg = await self._place(permit, caller, asked)
         except BaseException:
             self._guard.release(permit)
             raise
@@ -107,7 +129,15 @@ class GuardedDialer:
     def may_be_asked(self, target: str, *, trunk: str) -> None:
         """See `TransferGuard.may_be_asked`."""
         try:
-            self._guard.may_be_asked(trunk, target, now())
+            self._guard.may_be_asked(trunk, target, now(), self._day())
+        except DialDenied as denied:
+            self._tell_denied(denied, trunk, target, "")
+            raise
+
+    def may_be_asked_here(self, target: str, *, trunk: str) -> None:
+        """See `TransferGuard.may_be_asked_here`."""
+        try:
+            self._guard.may_be_asked_here(trunk, now())
         except DialDenied as denied:
             self._tell_denied(denied, trunk, target, "")
             raise
@@ -117,7 +147,7 @@ class GuardedDialer:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_GIVEN_UP)
 
-    async def _place(self, permit: Permit, caller: str) -> PlacedLeg:
+    async def _place(self, permit: Permit, caller: str, asked: TransferAsked | None) -> PlacedLeg:
         name = permit.rule.trunk
         try:
             uri = uri_of(permit, self._trunks.get(name))
@@ -126,7 +156,13 @@ class GuardedDialer:
             self._tell_denied(denied, name, permit.target.user, caller)
             raise
         try:
-            return await self._placer.dial(uri, trunk=name, caller=caller or permit.rule.caller)
+            return await self._placer.dial(
+                uri,
+                trunk=name,
+                caller=caller or permit.rule.caller,
+                headers=_referred_by(asked),
+                replaces=asked.replaces if asked is not None else "",
+            )
         except LegError as error:
             raise DialFailed(error.detail, sip_code=error.sip_code) from None
 
@@ -180,6 +216,13 @@ class GuardedDialer:
         self._denied(trunk, target, caller, denied.reason)
 
 
+def _referred_by(asked: TransferAsked | None) -> tuple[tuple[str, str], ...]:
+    """Who asked for the call, for the header of that name; left out where it could not stand in one."""
+    said = asked.referred_by if asked is not None else ""
+    header = ("Referred-By", said)
+    return (header,) if said and not header_problem([header]) else ()
+
+
 _SHOWN = 12
 """Characters of a target that the log shows: enough for its country and range."""
 
@@ -191,7 +234,7 @@ class _OutboundCall:
         self, dialer: GuardedDialer, permit: Permit, on_ringing: Callable[[LegRinging], None] | None
     ) -> None:
         self._dialer = dialer
-        self._permit = permit
+        self.permit = permit
         self._on_ringing = on_ringing
         self._leg: PlacedLeg | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -212,20 +255,20 @@ class _OutboundCall:
                 self._on_ringing(event)
             case LegAnswered() if not self.decided.done():
                 self.decided.set_result(None)
-                self._dialer.began(self._permit)
+                self._dialer.began(self.permit)
                 self._arm()
             case LegClosed():
                 if not self.decided.done():
                     self.decided.set_result(event)
                 if self._timer is not None:
                     self._timer.cancel()
-                self._dialer.over(self._permit)
+                self._dialer.over(self.permit)
 
     def _arm(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_MINUTE, self._minute)
 
     def _minute(self) -> None:
-        if self._dialer.another(self._permit):
+        if self._dialer.another(self.permit):
             self._arm()
         elif self._leg is not None:
             work = self._leg.hangup(EndReason.MAX_DURATION)

@@ -53,7 +53,9 @@ class OutboundRule:
     """Let us send a far end of this trunk elsewhere by REFER, as far as the numbers above go."""
     refer: bool = False
     """Let a far end of this trunk ask us to call somebody in its place (inbound REFER), as far as the
-    numbers above go."""
+    numbers above go. The trunk itself must have `refer: ask` as well."""
+    refer_ring_seconds: float = 30.0
+    """Seconds, 1 to 180, for whoever is called so to answer."""
 
     def __post_init__(self) -> None:
         for name in ("allow", "deny"):
@@ -72,6 +74,7 @@ class OutboundRule:
             "at_once": (1, 1_900),
             "daily_minutes": (0, 1_000_000),
             "daily_cost": (0, 1_000_000),
+            "refer_ring_seconds": (1, 180),
         }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:

@@ -12,7 +12,7 @@ from gateway.agents.base import AgentError, Do, HangUp, ReplyPart, Say, UserTurn
 from gateway.calls.orders import GoTo, TransferBlind
 from gateway.errors import DialDenied, DialFailed, FetchFailed
 from gateway.rehearsal.telephone import Telephone
-from media.legs.base import EndReason, Leg, LegAnswered, LegRinging, Parties
+from media.legs.base import EndReason, Leg, LegAnswered, LegRinging, Parties, TransferAsked
 
 ANSWERS = {"busy": 486, "no_answer": 408, "rejected": 603, "unknown": 404}
 """What somebody who is called may do beside answering, and the SIP code of it."""
@@ -114,6 +114,15 @@ class RehearsedDialer:
     def may_be_asked(self, target: str, *, trunk: str) -> None:
         """See `TransferGuard.may_be_asked`."""
         self.may_send(target, trunk=trunk)
+
+    def may_be_asked_here(self, target: str, *, trunk: str) -> None:
+        """See `TransferGuard.may_be_asked_here`."""
+
+    async def dial_asked(
+        self, asked: TransferAsked, *, trunk: str, on_ringing: Callable[[LegRinging], None]
+    ) -> Leg:
+        """See `TransferGuard.dial_asked`."""
+        return await self.dial(asked.target, trunk=trunk, on_ringing=on_ringing)
 
 
 class RehearsedAnswer:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.actions.joined import connect
-from gateway.actions.line import Line
+from gateway.actions.connected import connect
+from gateway.actions.line import Line, StepFailed
 from gateway.actions.reach import dial
 from gateway.announcer import CallerGone
 from gateway.calls.call_events import Recorded
@@ -94,7 +94,7 @@ class Bridging:
                 await self._line.announcer.until(press(other, target.send_digits))
             async with asyncio.timeout(verb.time_limit):
                 await connect(self._line, other, ends_on="*" if verb.hangup_on_star else "")
-        except (CallerGone, TimeoutError, LegError) as error:
+        except (CallerGone, TimeoutError, LegError, StepFailed) as error:
             log.info("the two have done", why=type(error).__name__)
         finally:
             await other.hangup(EndReason.AGENT_HUNG_UP)

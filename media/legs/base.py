@@ -135,6 +135,12 @@ class TransferAsked:
     at: float
     attended: bool = False
     """Whether it names a call that ours shall replace (RFC 3891)."""
+    replaces: str = ""
+    """That call, as a Replaces header names it; "" for a blind transfer."""
+    referred_by: str = ""
+    """Who asks, as the REFER says it (Referred-By, RFC 3892); "" when it does not."""
+    ours: bool = False
+    """The URI leads to this node itself: its user is a number of our own dialplan."""
 
 
 @dataclass(frozen=True, slots=True)

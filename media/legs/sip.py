@@ -349,7 +349,9 @@ class SipLeg:
                 self._transfer.notified(fact)
             case ReferAsked():
                 self._referred.asked()
-                self._inbox.notice(TransferAsked(fact.target, self._loop.time(), fact.attended))
+                said = (fact.replaces, fact.referred_by, fact.ours)
+                asked = TransferAsked(fact.target, self._loop.time(), bool(fact.replaces), *said)
+                self._inbox.notice(asked)
             case Ended():
                 self._close(fact)
 

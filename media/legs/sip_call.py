@@ -103,6 +103,8 @@ class SipCall(pjsua2.Call):  # type: ignore[misc]
         self.rtp_port = 0
         self.codecs: tuple[str, ...] = ()
         self.trunk: TrunkSettings | None = None
+        self.reached = ""
+        """The URI under which its INVITE found us; "" for a call of ours."""
         self.admitted = False
         self.announced = False
         self.ours = False

@@ -20,6 +20,7 @@ from media.legs.sip_facts import Ended, Fact, Incoming
 from media.legs.sip_identity import header_problem
 from media.legs.sip_machine import Dial, Outlet, SipMachine
 from media.legs.sip_messages import user_part
+from media.legs.sip_referral import is_dialog
 from media.legs.sip_settings import SipSettings, SipTransport
 from media.legs.sip_thread import SipThread, WakeUps
 from media.legs.sip_trunks import TrunkTable, dial_refusal, target_uri
@@ -93,12 +94,15 @@ class SipEndpoint:
         caller: str = "",
         headers: Sequence[Header] = (),
         ring: float = 0.0,
+        replaces: str = "",
     ) -> SipLeg:
         """Call a number or SIP URI through this trunk and no other; returns while it is set up.
 
         `LegRinging`, then `LegAnswered` or `LegClosed` follow. `ring` is how many seconds (1 to 600) it may
         take until it is answered: then it is cancelled, and closed as not answered; 0 waits as long as the
         far end lets it ring. `headers` are added to the INVITE, but for those that the stack writes itself.
+        `replaces` names a dialog of the far end whose place ours shall take (RFC 3891); a far end that does
+        not know how refuses with 420.
         Raises `LegError` when the trunk is unknown (404) or may not dial this (403), when the node is full
         (503), and for arguments that are none (400).
         """
@@ -114,6 +118,9 @@ class SipEndpoint:
             raise LegError(problem, sip_code=403)
         if problem := _argument_problem(caller, headers, ring):
             raise LegError(problem, sip_code=400)
+        if replaces and not is_dialog(replaces):
+            raise LegError("replaces names no dialog", sip_code=400)
+        taking = [("Replaces", replaces), ("Require", "replaces")] if replaces else []
         parties = Parties(caller, user_part(uri), settings.name)
         made: list[SipLeg] = []
 
@@ -123,7 +130,7 @@ class SipEndpoint:
         def placed(key: int, bus_leg: int) -> None:
             self._thread.tell(add, key, bus_leg)
 
-        order = Dial(uri, settings, caller, tuple(headers))
+        order = Dial(uri, settings, caller, (*headers, *taking))
         await self._thread.run(lambda: self._machine.dial(order, placed))
         leg = made[0]  # `run` comes back through the same queue as `add`, and after it
         leg.give_up_after(ring)

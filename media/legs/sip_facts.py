@@ -81,7 +81,9 @@ class ReferAsked:
     """A REFER from the far end waits for our answer."""
 
     target: str
-    attended: bool
+    replaces: str = ""
+    referred_by: str = ""
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

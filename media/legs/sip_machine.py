@@ -27,7 +27,7 @@ from media.legs.sip_identity import parties_of
 from media.legs.sip_ports import PortQuarantine
 from media.legs.sip_referral import DialogId, refer_target, refer_to_replace
 from media.legs.sip_settings import Refer, SipSettings, SipTransport, TrunkSettings, UnknownSource
-from media.legs.sip_trunks import TrunkTable, srtp_refusal, target_uri, uri_peer
+from media.legs.sip_trunks import TrunkTable, same_peer, srtp_refusal, target_uri, uri_peer
 
 log = structlog.get_logger(__name__)
 
@@ -235,6 +235,7 @@ class SipMachine:
             call.respond(refusal.code, refusal.headers)
             return
         self._equip(call, trunk)
+        call.reached = messages.request_uri(message)
         parties = parties_of(message, trunk.name, source)
         self._admit_call(call)
         self._fresh[call.key] = Incoming(call.key, call.bus_leg, parties, messages.header(message, "call-id"))
@@ -301,14 +302,17 @@ class SipMachine:
 
     def _on_refer(self, call: SipCall | None, ticket: int, message: str) -> None:
         """A far end asks to be sent elsewhere: refused, unless its trunk lets somebody be asked."""
-        target, attended = refer_target(message)
+        target, replaces = refer_target(message)
         allowed = call is not None and call.trunk is not None and call.trunk.refer is Refer.ASK
         if call is None or not allowed or not call.may_be_referred or not target:
             self._refusals["refer_denied"] += 1
             self._refers.answer(ticket, 603 if target else 400)
             return
         call.referred(ticket, messages.cseq(message))
-        self.tell(call.key, ReferAsked(target, attended))
+        here = (call.reached, messages.request_uri(message))
+        ours = any(same_peer(target, one) for one in here if one)
+        referred_by = messages.header(message, "referred-by")
+        self.tell(call.key, ReferAsked(target, replaces, referred_by, ours))
 
     def send_request(self, call: SipCall, method: str, headers: list[Header], body: str = "") -> int:
         """Send a request in the call's dialog whose failure is not the call's; returns its ticket."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from media.legs import sip_messages as messages
 
 OK = 200
 _SIPFRAG = re.compile(r"\s*SIP/2\.0[ \t]+([1-6]\d\d)\b", re.IGNORECASE)
-_REPLACES = re.compile(r"[?&]replaces=", re.IGNORECASE)
+_REPLACES = re.compile(r"[?&]replaces=([^&]*)", re.IGNORECASE)
+_DIALOG = re.compile(
+    r"[!#-:<-~]{1,256}(;[a-z-]{1,32}(=[\w.!%*+`'~-]{1,128})?){2,4}", re.IGNORECASE | re.ASCII
+)
+"""A Replaces value (RFC 3891 section 6.1): a Call-ID, both tags, perhaps `early-only`."""
 
 
 def sipfrag_code(message: str) -> int:
@@ -30,10 +34,23 @@ def refer_event(message: str) -> tuple[int, bool] | None:
     return (int(number) if number.isascii() and number.isdigit() else 0), state == "terminated"
 
 
-def refer_target(message: str) -> tuple[str, bool]:
-    """The URI of a Refer-To without the headers in it, and whether one of those is Replaces (attended)."""
+def refer_target(message: str) -> tuple[str, str]:
+    """The URI of a Refer-To without the headers in it, and the Replaces among those (attended), or "".
+
+    A Replaces that is none is taken for the whole header being unfit: ("", "").
+    """
     uri = messages.bare_uri(messages.header(message, "refer-to"))
-    return uri.partition("?")[0], bool(_REPLACES.search(uri))
+    found = _REPLACES.search(uri)
+    replaces = unquote(found[1]) if found else ""
+    if found and not is_dialog(replaces):
+        return "", ""
+    return uri.partition("?")[0], replaces
+
+
+def is_dialog(replaces: str) -> bool:
+    """Whether this can stand in a Replaces header."""
+    tags = replaces.lower()
+    return bool(_DIALOG.fullmatch(replaces)) and ";to-tag=" in tags and ";from-tag=" in tags
 
 
 @dataclass(frozen=True, slots=True)

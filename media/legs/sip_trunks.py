@@ -104,6 +104,17 @@ def uri_peer(uri: str) -> str:
     return uri.partition(":")[2].rpartition("@")[2].partition(";")[0].partition("?")[0]
 
 
+def same_peer(uri: str, other: str) -> bool:
+    """Whether two SIP URIs lead to the same host and port, as they are written."""
+    return _host_and_port(uri) == _host_and_port(other) != ("", 0)
+
+
+def _host_and_port(uri: str) -> tuple[str, int]:
+    host, port = split_host(uri_peer(uri))
+    secure = uri.lower().startswith("sips:") or ";transport=tls" in uri.lower()
+    return host.lower(), port or (5061 if secure else 5060) if host else 0
+
+
 def _only_source(trunk: TrunkSettings) -> str:
     """The trunk's peer, when its sources are one single address."""
     networks = [ipaddress.ip_network(source) for source in trunk.sources]

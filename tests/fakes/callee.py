@@ -144,10 +144,21 @@ class CalleeNetwork:
         self.callees = list(callees)
         self.dialled: list[tuple[str, str, str]] = []
         """URI, trunk and calling number."""
+        self.headers: list[tuple[tuple[str, str], ...]] = []
+        """What each request would carry beside them."""
         self.error: LegError | None = None
 
-    async def dial(self, uri: str, *, trunk: str, caller: str = "") -> Callee:
+    async def dial(
+        self,
+        uri: str,
+        *,
+        trunk: str,
+        caller: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        replaces: str = "",
+    ) -> Callee:
         self.dialled.append((uri, trunk, caller))
+        self.headers.append((*headers, *([("Replaces", replaces)] if replaces else [])))
         if self.error is not None:
             raise self.error
         callee = self.callees.pop(0) if len(self.callees) > 1 else self.callees[0]

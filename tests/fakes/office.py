@@ -51,7 +51,7 @@ class MemoryTotals:
 
 class Bench:
     def __init__(self, *callees: Callee, trunk: TrunkSettings = TRUNK, **rule: Any) -> None:
-        self.guard = Guard(OutboundSettings((OutboundRule("carrier", **({"allow": ("*",)} | rule)),)))
+        self.guard = Guard(OutboundSettings((OutboundRule(trunk.name, **({"allow": ("*",)} | rule)),)))
         self.network = CalleeNetwork(*callees)
         self.totals = MemoryTotals()
         self.denials: list[tuple[str, str, str, str]] = []

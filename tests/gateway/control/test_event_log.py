@@ -125,7 +125,10 @@ def test_the_feed_tells_in_plain_words() -> None:
     assert told == [
         ("call.began", {"direction": "outbound", "caller": "100", "called": "200", "trunk": "carrier"}),
         ("call.hold_changed", {"on": True, "by_us": True}),
-        ("call.transfer_changed", {"kind": "blind", "target": "300", "state": "failed", "sip_code": 486}),
+        (
+            "call.transfer_changed",
+            {"kind": "blind", "target": "300", "state": "failed", "sip_code": 486, "by": ""},
+        ),
         (
             "call.refused",
             {

@@ -87,17 +87,48 @@ def test_the_first_trunk_that_allows_it_takes_it() -> None:
 
 def test_transfers_need_their_own_word() -> None:
     silent = guard(allow=("+49",), transfer=False)
-    for ask, why in ((silent.may_send, "transfer"), (silent.may_be_asked, "refer")):
+    with pytest.raises(DialDenied) as denied:
+        silent.may_send("carrier", BERLIN, 0.0)
+    assert denied.value.reason == "transfer"
+    for ask in (
+        lambda: silent.may_be_asked("carrier", BERLIN, 0.0, DAY),
+        lambda: silent.may_be_asked_here("carrier", 0.0),
+    ):
         with pytest.raises(DialDenied) as denied:
-            ask("carrier", BERLIN, 0.0)
-        assert denied.value.reason == why
+            ask()
+        assert denied.value.reason == "refer"
+    assert silent.denied == {"transfer": 1, "refer": 2}
     open_ = guard(allow=("+49",), refer=True, per_minute=2)
     assert open_.may_send("carrier", BERLIN, 0.0).user == BERLIN
-    assert open_.may_be_asked("carrier", BERLIN, 0.0).user == BERLIN
+    open_.may_be_asked_here("carrier", 0.0)
     with pytest.raises(DialDenied, match="a minute"):
         open_.may_send("carrier", BERLIN, 0.0)
     with pytest.raises(DialDenied):
-        guard(allow=("*",), refer=True).may_be_asked("carrier", PREMIUM, 0.0)
+        guard(allow=("*",), refer=True).may_be_asked("carrier", PREMIUM, 0.0, DAY)
+
+
+LIMITS: list[tuple[dict[str, object], str]] = [
+    ({"per_minute": 1}, "rate"),
+    ({"at_once": 1}, "at_once"),
+    ({"daily_minutes": 1}, "daily_minutes"),
+    ({"daily_cost": 0.5, "prices": {"*": 0.3}}, "daily_cost"),
+    ({"daily_cost": 1.0}, "no_price"),
+]
+
+
+@pytest.mark.parametrize(("limit", "why"), LIMITS, ids=[why for _, why in LIMITS])
+def test_a_call_that_is_asked_for_is_judged_as_any_and_counted_once(
+    limit: dict[str, object], why: str
+) -> None:
+    bound = guard(allow=("*",), refer=True, **limit)
+    for _ in range(3):  # whoever only asks uses nothing up
+        if why != "no_price":
+            bound.may_be_asked("carrier", BERLIN, 0.0, DAY)
+    if why != "no_price":
+        bound.admit("carrier", BERLIN, "", 0.0, DAY)
+    with pytest.raises(DialDenied) as denied:
+        bound.may_be_asked("carrier", BERLIN, 0.0, DAY)
+    assert denied.value.reason == why and bound.denied == {why: 1}
 
 
 def test_limits_say_when_to_come_back() -> None:

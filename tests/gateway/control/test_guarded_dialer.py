@@ -10,7 +10,15 @@ import pytest
 
 from gateway.control.guard import Spent
 from gateway.errors import DialDenied, DialFailed
-from media.legs.base import EndReason, LegAnswered, LegClosed, LegError, LegEvent, LegRinging
+from media.legs.base import (
+    EndReason,
+    LegAnswered,
+    LegClosed,
+    LegError,
+    LegEvent,
+    LegRinging,
+    TransferAsked,
+)
 from media.legs.sip_settings import SipTransport, TrunkSettings
 from tests.fakes.callee import Callee
 from tests.fakes.office import BERLIN, Bench
@@ -114,6 +122,31 @@ async def test_a_denial_is_told_and_nothing_is_dialled() -> None:
         ("carrier", BERLIN, "", "refer"),
     ]
     assert bench.network.dialled == []
+
+
+@virtual
+async def test_a_call_that_was_asked_for_says_so_and_counts_as_any() -> None:
+    bench = Bench(Callee(), refer=True, at_once=1, caller="+49301")
+    asked = TransferAsked(BERLIN, 0.0, True, "1@h;to-tag=a;from-tag=b", "<sip:desk@pbx>")
+    rang: list[LegRinging] = []
+    leg = await bench.dialer.dial_asked(asked, trunk="carrier", on_ringing=rang.append)
+    assert bench.network.dialled == [("sip:+4930901820@sip.carrier.example:5070", "carrier", "+49301")]
+    (headers,) = bench.network.headers
+    assert headers == (("Referred-By", "<sip:desk@pbx>"), ("Replaces", "1@h;to-tag=a;from-tag=b"))
+    assert len(rang) == 1
+    with pytest.raises(DialDenied, match="at once"):
+        bench.dialer.may_be_asked(BERLIN, trunk="carrier")
+    await leg.hangup(EndReason.AGENT_HUNG_UP)
+    await asyncio.sleep(1)
+    bench.dialer.may_be_asked(BERLIN, trunk="carrier")
+
+
+@virtual
+async def test_who_asked_is_left_out_where_it_would_break_the_header() -> None:
+    bench = Bench(Callee(), refer=True)
+    asked = TransferAsked(BERLIN, 0.0, referred_by="<sip:a@b>\r\nX: y")
+    await bench.dialer.dial_asked(asked, trunk="carrier", on_ringing=lambda event: None)
+    assert bench.network.headers == [()]
 
 
 @virtual

@@ -69,13 +69,13 @@ def parse(data: bytes) -> Message:
 class Wire:
     """One signalling socket: UDP, TCP or TLS."""
 
-    def __init__(self, kind: str, target: tuple[str, int]) -> None:
+    def __init__(self, kind: str, target: tuple[str, int], port: int = 0) -> None:
         self.kind = kind
         self._target = target
         self._buffer = b""
         if kind == "udp":
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._socket.bind((HOST, 0))
+            self._socket.bind((HOST, port))
         else:
             self._socket = socket.create_connection(target, timeout=5.0)
             if kind == "tls":
@@ -230,8 +230,11 @@ def pitch(pcm: Pcm) -> float:
 class Phone:
     """One dialog toward the gateway."""
 
-    def __init__(self, target: tuple[str, int], called: str = "echo", *, transport: str = "udp") -> None:
-        self.wire = Wire(transport, target)
+    def __init__(
+        self, target: tuple[str, int], called: str = "echo", *, transport: str = "udp", port: int = 0
+    ) -> None:
+        """`port`: of its signalling by UDP; 0 takes a free one."""
+        self.wire = Wire(transport, target, port)
         self.rtp = Rtp()
         self.called = called
         self.target_uri = f"sip:{called}@{target[0]}:{target[1]}"
