@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     settings = {
         "limits": {"max_calls": options.limit},
         # The limit is what is measured here, not how many callers this machine can understand at once.
-        "asr": {"settings": {"max_streams": 2 * options.limit, "max_final_wait": 3600.0}},
+        "asr": {"settings": {"max_streams": 2 * options.limit, "max_final_wait": 3600.0, "max_busy": 0}},
         "sip": {"port_quarantine_s": 1.0},
         "session": {"turns": {"guards": {"media_lost": _MEDIA_LOST_S}}},
     }
