@@ -97,9 +97,12 @@ class Announcer:
 
     def check(self) -> None:
         """Raise `CallerGone` when nobody is left to speak to, `BrokenOff` when something else is next."""
-        if self._closed.done():
-            why = self._closed.result()
-            raise CallerGone(why) if isinstance(why, EndReason) else BrokenOff(why)
+        _check(self._closed)
+
+    @property
+    def ending(self) -> bool:
+        """Whether the call ends."""
+        return self._reason is not None
 
     @property
     def free(self) -> bool:
@@ -137,13 +140,16 @@ class Announcer:
         await self._heard_out()
 
     async def until(self, work: Awaitable[T]) -> T:
-        """What comes of the work, which is cancelled when the call ends first. Raises `CallerGone`."""
-        task = asyncio.ensure_future(work)
+        """What comes of the work, which is cancelled when the call ends first, or makes room.
+
+        Raises `CallerGone`, `BrokenOff`.
+        """
+        task, closed = asyncio.ensure_future(work), self._closed
         try:
-            racers: set[asyncio.Future[Any]] = {task, self._closed}
+            racers: set[asyncio.Future[Any]] = {task, closed}
             await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                self.check()
+                _check(closed)  # not `self._closed`: whoever was broken off first may have gone on already
             return task.result()
         finally:
             if not task.done():
@@ -189,6 +195,12 @@ class Announcer:
         seconds = self._written / self._leg.sample_rate + _SPARE
         # A far end on hold drains nothing; the call goes on all the same.
         await self.until(_bounded(self._drained.wait(), seconds))
+
+
+def _check(closed: asyncio.Future[EndReason | Order]) -> None:
+    if closed.done():
+        why = closed.result()
+        raise CallerGone(why) if isinstance(why, EndReason) else BrokenOff(why)
 
 
 async def _bounded(work: Coroutine[Any, Any, bool | None], seconds: float) -> None:

@@ -337,6 +337,8 @@ class RouteRun:
 
     async def obey(self, order: Order) -> None:
         """Do what was asked; returns when it is done. Raises `OrderRefused`."""
+        if not isinstance(order, End) and (self._announcer.ending or self._call.closed is not None):
+            raise OrderRefused("the call is ending")
         match order:
             case SayNow() | PlayNow() | ClearNow() | CollectKeys() | Mute() | SwitchLanguage():
                 await self._staged().obey(order)
@@ -383,6 +385,8 @@ class RouteRun:
 
     def _leave(self, order: Order) -> None:
         """Break off whatever the call is doing, for this."""
+        if not self._announcer.free:
+            raise OrderRefused("the call is going on to something else already")
         if self._stage is not None:
             self._stage.leave(order)
         else:
@@ -394,15 +398,19 @@ class RouteRun:
         if dialer is None:
             raise OrderRefused("no calls can be placed here")
         try:
-            self._joining = await self._announcer.until(
+            leg = await self._announcer.until(
                 dialer.dial(
                     order.target, trunk=order.trunk, caller=order.caller, ring_seconds=order.ring_seconds
                 )
             )
+            if self._call.closed is not None or not self._announcer.free:  # at the same moment
+                await leg.hangup(EndReason.CANCELLED)
+                raise OrderRefused("the call went on to something else meanwhile")
         except (CallerGone, BrokenOff):
             raise OrderRefused("the call went on to something else meanwhile") from None
         except (DialDenied, DialFailed) as error:
             raise OrderRefused(str(error), sip_code=getattr(error, "sip_code", 0)) from error
+        self._joining = leg
         self._leave(order)
 
     async def join(self) -> None:

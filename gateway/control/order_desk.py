@@ -76,6 +76,8 @@ class OrderDesk:
         task.add_done_callback(self._tasks.discard)
         await asyncio.wait({task}, timeout=wait)
         if task.done():
+            if task.cancelled():
+                raise OrderRefused("the node is ending")
             task.result()
             return OrderGiven(order_id, done=True)
         task.add_done_callback(_seen)
@@ -96,8 +98,14 @@ class OrderDesk:
         except OrderRefused as refused:
             self._feed.order_refused(call_id, order_id, name, refused)
             raise
-        except Exception:
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise self._over(call_id, order_id, name) from None  # what it waited for was given up
+        except Exception as error:
             log.exception("an order broke", order=name)
+            if self._find(call_id) is not handle:  # it ran out of a call
+                raise self._over(call_id, order_id, name) from error
             self._feed.order_refused(call_id, order_id, name, OrderRefused("something broke here"))
             raise
         else:
@@ -108,6 +116,12 @@ class OrderDesk:
                 del self._running[call_id]
             if after is not None:
                 after()
+
+    def _over(self, call_id: str, order_id: str, name: str) -> OrderRefused:
+        """The call ended while it obeyed."""
+        refused = OrderRefused("the call ended meanwhile")
+        self._feed.order_refused(call_id, order_id, name, refused)
+        return refused
 
 
 def _seen(task: asyncio.Task[None]) -> None:

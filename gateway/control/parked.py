@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from engines.base import EngineError
-from gateway.announcer import Announcer, CallerGone
+from gateway.announcer import Announcer, BrokenOff, CallerGone
 from gateway.calls.call import Call
 from gateway.calls.orders import ClearNow, Order, OrderRefused, PlayNow, SayNow
 from gateway.calls.speaking import SpeakingVoice
@@ -99,6 +99,8 @@ class Parked:
             self._call.leg.playout.clear()
         except CallerGone:
             raise OrderRefused("the far end has hung up") from None
+        except BrokenOff:
+            raise OrderRefused("the call went on to something else meanwhile") from None
         except (EngineError, OSError, ValueError) as error:
             self._call.leg.playout.clear()
             raise OrderRefused(f"cannot be said: {error}") from None

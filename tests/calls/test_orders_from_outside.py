@@ -10,7 +10,27 @@ from pathlib import Path
 import pytest
 
 from gateway.actions.flow import Reach
-from gateway.calls.orders import BridgeDial, CallHandle, GoTo, OrderRefused, TransferBlind
+from gateway.calls.orders import (
+    BridgeCall,
+    BridgeDial,
+    CallHandle,
+    ClearNow,
+    CollectKeys,
+    End,
+    GoTo,
+    Hold,
+    Mute,
+    Order,
+    OrderRefused,
+    PlayNow,
+    RunTwiml,
+    SayNow,
+    SendKeys,
+    SwitchAgent,
+    SwitchLanguage,
+    TransferAttended,
+    TransferBlind,
+)
 from gateway.dialplan.actions import Answer, ConnectAgent, SayText
 from gateway.dialplan.actions_ask import Gather, Record
 from gateway.dialplan.actions_reach import Transfer
@@ -181,5 +201,62 @@ def test_who_was_dialled_for_a_call_that_ends_meanwhile_is_not_kept(tmp_path: Pa
             await order
         await desk.until_idle()
         assert not callee.was_answered
+
+    run_virtual(main())
+
+
+def test_an_order_that_another_overtakes_is_refused_however_close_they_are(tmp_path: Path) -> None:
+    """Somebody is dialled for the call while it goes to another route, which begins in the same moment."""
+
+    async def main() -> None:
+        desk, tts = front(SayText(LONG), tmp_path, Phone("5"))
+        desk.reception.take(Phone())
+        await asyncio.sleep(0.5)
+        order = asyncio.create_task(call_of(desk).obey(BridgeDial("5")))
+        await asyncio.sleep(0.5)
+        await call_of(desk).obey(GoTo("two"))
+        with pytest.raises(OrderRefused, match="meanwhile"):
+            await order
+        await desk.until_idle()
+        assert tts.spoken[-1] == "Two."
+
+    run_virtual(main())
+
+
+ORDERS: list[Order] = [
+    SayNow("Hello."), PlayNow(Path("none.wav")), ClearNow(), SendKeys("1"), CollectKeys(1), Mute(True),
+    Hold(True), TransferBlind("5"), TransferAttended("p2"), BridgeDial("5"), BridgeCall("p2"),
+    SwitchAgent("desk"), SwitchLanguage("de"), GoTo("two"), RunTwiml(document="<Response/>"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
+@pytest.mark.parametrize("action", BUSY, ids=lambda action: type(action).__name__)
+@pytest.mark.parametrize("by_us", [True, False])
+def test_a_call_that_is_just_ending_refuses_orders_and_nothing_breaks(
+    action: Action, order: Order, by_us: bool, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        desk, _ = front(action, tmp_path, Phone("5"))
+        phone = Phone()
+        desk.reception.take(phone)
+        await asyncio.sleep(1.5)
+        call = call_of(desk)
+        under_way = asyncio.create_task(call.obey(order))
+        await asyncio.sleep(0.0)
+        if by_us:
+            call.hang_up(EndReason.API_HUNG_UP)
+        else:
+            phone.close(EndReason.CALLER_HUNG_UP)
+        for _ in range(5):
+            with pytest.raises(OrderRefused):
+                await call.obey(order)
+            await asyncio.sleep(0.0)
+        await call.obey(End(EndReason.API_HUNG_UP))
+        await desk.until_idle()
+        with pytest.raises(OrderRefused):
+            await call.obey(order)
+        (told,) = await asyncio.wait_for(asyncio.gather(under_way, return_exceptions=True), 60.0)
+        assert told is None or isinstance(told, OrderRefused)
 
     run_virtual(main())
