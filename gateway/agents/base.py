@@ -111,6 +111,11 @@ class Settle:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Working:
+    """What follows may take its time: something works for the caller, and has a limit of its own."""
+
+
 class FaultKind(StrEnum):
     """What went wrong at an agent's backend."""
 
@@ -139,7 +144,7 @@ class Mishap:
     """What was done, as in `gateway.calls.call_events.AgentFault`."""
 
 
-ReplyPart: TypeAlias = Say | PlaySound | HangUp | Finish | Do | Settle | Mishap
+ReplyPart: TypeAlias = Say | PlaySound | HangUp | Finish | Do | Settle | Working | Mishap
 
 
 class Agent(Protocol):

@@ -9,7 +9,7 @@ from itertools import cycle
 
 import structlog
 
-from gateway.agents.base import Do, FaultKind, Mishap, ReplyPart, Say, Settle
+from gateway.agents.base import Do, FaultKind, Mishap, ReplyPart, Say, Settle, Working
 from gateway.agents.chat_completion import ChatBackend, ToolCall
 from gateway.agents.chat_history import Message
 from gateway.agents.tools.box import Asked, ToolMisused
@@ -102,6 +102,7 @@ class ToolWork:
         patience = settings.filler_seconds
         pending = {answer for answer in answers if isinstance(answer, asyncio.Task)}
         while pending and not self.left:
+            yield Working()
             _, pending = await asyncio.wait(pending, timeout=patience)
             if pending and fillers is not None:
                 yield Mishap(FaultKind.TOOL, "filler")

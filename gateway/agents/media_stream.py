@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from gateway.agents.base import AgentError, CallInfo
+from gateway.agents.base import AgentError, CallInfo, FaultKind
 from gateway.agents.handoff import HANDOFF
 from gateway.agents.media_stream_messages import (
     Clear,
@@ -129,6 +129,9 @@ class MediaStreamAgent:
                 if attempt == chosen.attempts or not failed.retryable:
                     self._told(StreamChange("stream-error", _code(failed)))
                     raise
+            except asyncio.CancelledError:
+                self._told(StreamChange("stream-error", "31901 it was not reached in time"))
+                raise
             await asyncio.sleep(_RETRY_PAUSE)
 
     def _noted(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
@@ -218,7 +221,9 @@ class MediaStreamAgent:
                     log.warning("the bot sent something malformed", agent=self._name, why=str(malformed))
                 if in_a_row >= self._settings.most_malformed:
                     raise AgentError(
-                        f"the bot sends nothing but {malformed} (31924)", retryable=False
+                        f"the bot sends nothing but {malformed} (31924)",
+                        retryable=False,
+                        kind=FaultKind.GARBAGE,
                     ) from None
 
     def _act(self, message: Play | Mark | Clear, call: SoundCall) -> None:

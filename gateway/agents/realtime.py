@@ -59,6 +59,8 @@ LARGEST_MESSAGE = 8 * 1024 * 1024
 _WAITING = 250
 """Frames that may wait for an endpoint that does not read, or is being dialled again: five seconds."""
 _RETRY_PAUSE = 0.5
+_BACK_WITHIN = 3.5
+"""Seconds in which a session that was lost in mid call must be there again: the caller waits."""
 _GOODBYE = 0.5
 _MOST_MALFORMED = 20
 _MOST_WARNINGS = 5
@@ -228,7 +230,11 @@ class RealtimeAgent:
         if self._socket is not None:
             await self._socket.close()
         self._outbox.drop_all()
-        self._socket = await self._dialled()
+        try:
+            async with asyncio.timeout(_BACK_WITHIN):
+                self._socket = await self._dialled()
+        except TimeoutError:
+            raise AgentError(f"the endpoint was not back within {_BACK_WITHIN:g} s") from None
         self._floor = RealtimeFloor()
         told = [message(role, text) for role, text in self._history.told()]
         self._begin_session([*told, respond()] if self._unanswered else told)

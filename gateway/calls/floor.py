@@ -186,13 +186,17 @@ class Floor:
         self.actions.append(CommitTurn(self.turn.number, self.turn.segment))
 
     def commit_turn(self, now: float) -> None:
-        """The caller's turn is over: wait for its words, but not for long."""
+        """The caller's turn is over: wait for its words, but not for long.
+
+        What he feels as silence began with his last word, not when we took his turn for over.
+        """
+        assert self.turn is not None
         self.claim_segment()
         self.enter(Phase.THINKING)
-        guards = self.settings.guards
+        guards, silent_since = self.settings.guards, self.turn.speech_ended_at
         self.arm(Timer.FINAL, now + guards.final)
-        self.arm(Timer.FILLER, now + guards.filler_after)
-        self.arm(Timer.DEAD_AIR, now + guards.dead_air)
+        self.arm(Timer.FILLER, silent_since + guards.filler_after)
+        self.arm(Timer.DEAD_AIR, silent_since + guards.dead_air)
 
     def expect_end(self, text: str | None) -> None:
         """Set the clock for the end of the turn, counted from the true end of speech."""
@@ -316,6 +320,7 @@ class Floor:
         if self.segment_open:
             self.drop_segment()
         self.turn = None
+        self.disarm(Timer.FINAL)
         self.drop_prepared()
         self.settle_cut()
         self.close_live()

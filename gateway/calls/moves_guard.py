@@ -20,6 +20,9 @@ from gateway.calls.turn_events import (
 )
 from media.legs.base import EndReason, LegClosed, LegHeld, LegResumed, PlayoutDrained
 
+_LOOK_AGAIN = 0.1
+"""Seconds between two looks for a reply that a filler could go ahead of."""
+
 
 def begin_call(floor: Floor, _: CallStarted, now: float) -> None:
     """The agent greets; the guards of the whole call begin to run."""
@@ -89,7 +92,9 @@ def silent_caller(floor: Floor, _: Timer, now: float) -> None:
 
 def slow_reply(floor: Floor, _: Timer, now: float) -> None:
     """First step of the dead-air ladder: a filler, under the number of the reply that is late."""
-    if floor.live is not None and not floor.live.voiced and floor.live.turn is not None:
+    if floor.live is None:  # the turn's words are late; as soon as they are answered, the filler is due
+        floor.arm(Timer.FILLER, now + _LOOK_AGAIN)
+    elif not floor.live.voiced and floor.live.turn is not None:
         floor.counts["filler"] += 1
         floor.actions.append(SayFiller(floor.live.number, Phrase.FILLER))
 
@@ -97,9 +102,10 @@ def slow_reply(floor: Floor, _: Timer, now: float) -> None:
 def dead_air(floor: Floor, _: Timer, now: float) -> None:
     """Second step: give the reply up, apologise, listen again; third, in `apologise`: goodbye."""
     floor.counts["dead_air"] += 1
+    fault = Fault.AGENT if floor.live is not None else Fault.ASR  # nobody was asked: the words are missing
     of_phrase = floor.live is not None and floor.live.turn is None
     floor.clear_floor()
-    apologise(floor, Fault.AGENT, now, of_phrase=of_phrase, kind=FaultKind.SLOW)
+    apologise(floor, fault, now, of_phrase=of_phrase, kind=FaultKind.SLOW)
 
 
 def media_lost(floor: Floor, _: Timer, now: float) -> None:

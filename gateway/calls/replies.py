@@ -43,6 +43,8 @@ class Script:
         self.fault: Fault | None = None
         """What it ends early of."""
         self.fault_kind = FaultKind.BROKEN
+        self.starved = False
+        """Somebody reads, and has read all there is."""
         self._grown = asyncio.Event()
 
     @property
@@ -100,7 +102,11 @@ class Script:
             if self.finished:
                 return
             self._grown.clear()
-            await self._grown.wait()
+            self.starved = True
+            try:
+                await self._grown.wait()
+            finally:
+                self.starved = False
 
 
 @dataclass(slots=True)

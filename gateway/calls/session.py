@@ -462,6 +462,11 @@ class CallSession:
         if waits:
             self.feed(LegResumed(now()))
 
+    def fell_silent(self, reply: Reply) -> None:
+        """The agent stopped in the middle of a reply: a filler, under its number."""
+        assert self._talk is not None
+        self._talk.speaker.fill(reply.number, self._settings.phrases.filler, midway=True)
+
     def went_wrong(self, kind: FaultKind, action: str) -> None:
         """The agent's backend failed, and what was done about it."""
         self._call.happened(AgentFault(now(), self._agent.name, kind, action))

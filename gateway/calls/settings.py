@@ -51,6 +51,12 @@ class DeadlineSettings:
     """Agent asked to its first text. The dead-air guard acts before; this one frees what is stuck."""
     agent_next: float = 10.0
     """... and from one piece of text to the next."""
+    agent_lull: float = 1.3
+    """Silence in the middle of a reply, all of it so far heard, before a filler is said."""
+    agent_silent: float = 3.4
+    """... before the rest is given up and apologised for."""
+    agent_open: float = 3.5
+    """Reaching an agent that makes its own sound, all tries together."""
     tts_first: float = 3.0
     """Sentence handed over to its first samples."""
     tts_next: float = 3.0
@@ -59,9 +65,14 @@ class DeadlineSettings:
     """How long the leg and the agent may take to say goodbye."""
 
     def __post_init__(self) -> None:
-        for name in ("agent_first", "agent_next", "tts_first", "tts_next", "close"):
+        for name in (
+            "agent_first", "agent_next", "agent_lull", "agent_silent", "agent_open", "tts_first",
+            "tts_next", "close",
+        ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0 seconds; use a large number to do without it")
+        if self.agent_lull >= self.agent_silent:
+            raise ValueError("agent_lull must be below agent_silent, else the filler is never heard")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
 import structlog
 
 from engines.base import EngineError
-from gateway.agents.base import AgentError, CallInfo
+from gateway.agents.base import AgentError, CallInfo, FaultKind
 from gateway.agents.sound import SoundAgent
 from gateway.calls.call import Call
 from gateway.calls.call_events import AgentFault
@@ -153,7 +153,7 @@ class SoundStage:
         info = CallInfo(self._call.call_id, parties.caller, parties.called, parties.trunk)
         try:
             await self._ring()
-            await self._agent.open(info)
+            await self._reach(info)
             self._opened = True
             if (answered := self._call.answered) is not None:  # no `LegAnswered` will tell us any more
                 self._begin(answered)
@@ -163,12 +163,48 @@ class SoundStage:
             await self._agent.converse(self._talk)
             self._finish(Done())
         except AgentError as error:
-            self._fail(error)
+            await self._fail(error)
         except LegError as error:
             self._log.info("could not answer", detail=error.detail, sip_code=error.sip_code)
             self._finish(CallOver(EndReason.REJECTED))
         except Exception as error:
             self._break(error)
+
+    async def _reach(self, info: CallInfo) -> None:
+        """Open the agent; a caller who is up already is asked for patience. Raises `AgentError`."""
+        limit = self._settings.deadlines.agent_open
+        filler = asyncio.create_task(self._fill(), name="sound filler")
+        try:
+            async with asyncio.timeout(limit):
+                await self._agent.open(info)
+        except TimeoutError:
+            detail = f"{self._agent.name} was not reached within {limit:g} s"
+            raise AgentError(detail, kind=FaultKind.SLOW) from None
+        finally:
+            filler.cancel()
+            await asyncio.gather(filler, return_exceptions=True)
+
+    async def _fill(self) -> None:
+        await asyncio.sleep(self._settings.turns.guards.filler_after)
+        if self._call.answered is not None and (text := self._settings.phrases.filler):
+            self._fault(FaultKind.SLOW, "filler")
+            await self._phrase(text)
+
+    async def _phrase(self, text: str) -> None:
+        """Words of ours while nobody talks; returns when they were heard, or could not be spoken."""
+        if self._voice is None:
+            return
+        playout, rate = self._leg.playout, self._leg.sample_rate
+        self._call.replies += 1
+        written = 0
+        try:
+            async with aclosing(ordered_sound(SayNow(text), self._voice, rate)) as blocks:
+                async for block in blocks:
+                    written += playout.write(block, self._call.replies)
+        except (EngineError, TimeoutError) as error:
+            self._log.warning("a phrase was not spoken", why=type(error).__name__)
+        playout.finish()
+        await asyncio.sleep(written / rate)
 
     async def _ring(self) -> None:
         """Let the caller hear that somebody is on it, unless he hears more already."""
@@ -228,7 +264,7 @@ class SoundStage:
         if self._talk is None or (reason := self._talk.guards.judge(now())) is None:
             return
         if reason is EndReason.DEAD_AIR:
-            self._fault("slow")
+            self._fault(FaultKind.SLOW, "ended")
         self._finish(CallOver(reason))
 
     def _watch(self) -> None:
@@ -239,13 +275,23 @@ class SoundStage:
         due = min(self._talk.guards.due().values())
         self._timer = asyncio.get_running_loop().call_at(max(due, now() + FRAME_MS / 1000), self._watch)
 
-    def _fail(self, error: AgentError) -> None:
+    async def _fail(self, error: AgentError) -> None:
+        """What the bot had said is heard out no further: goodbye, unless the route has something better."""
         self._log.warning("agent lost", why=error.detail)
-        self._fault("refused" if self._talk is None else "cut")
+        told = error.kind in (FaultKind.SLOW, FaultKind.GARBAGE)
+        lost = FaultKind.REFUSED if self._talk is None else FaultKind.CUT
+        self._fault(error.kind if told else lost, "ended")
+        if self._call.answered is not None and (text := self._settings.phrases.failure_goodbye):
+            if self._talk is not None:
+                self._talk.close()
+                self._talk = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.turns.guards.goodbye):
+                    await self._phrase(text)
         self._finish(CallOver(EndReason.DEAD_AIR))
 
-    def _fault(self, kind: str) -> None:
-        self._call.happened(AgentFault(now(), self._agent.name, kind, "ended"))
+    def _fault(self, kind: FaultKind, action: str) -> None:
+        self._call.happened(AgentFault(now(), self._agent.name, kind, action))
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -32,9 +32,11 @@ from gateway.agents.base import (
     Say,
     Settle,
     UserTurn,
+    Working,
 )
 from gateway.calls.deadlines import paced
 from gateway.calls.heard import HeardTracker
+from gateway.calls.lulls import Lull
 from gateway.calls.replies import Passage, Reply, Script
 from gateway.calls.settings import DeadlineSettings
 from gateway.calls.sounds import looped
@@ -72,6 +74,9 @@ class SpeakerEvents(Protocol):
 
     def saying(self, reply: Reply, sentence: str) -> None:
         """A sentence begins to be queued for the caller."""
+
+    def fell_silent(self, reply: Reply) -> None:
+        """The agent stopped in the middle of a reply, and the caller has heard all there is of it."""
 
     def act(self, do: Do) -> asyncio.Task[None]:
         """An order of the agent's is due; the task is over when it was done or refused."""
@@ -137,10 +142,13 @@ class Speaker:
         reply.released.set()
         self._begin(reply)
 
-    def fill(self, number: int, text: str) -> None:
-        """Say a phrase ahead of what the agent will say, unless its words only wait for the voice."""
+    def fill(self, number: int, text: str, *, midway: bool = False) -> None:
+        """Say a phrase ahead of what the agent will say, unless its words only wait for the voice.
+
+        `midway`: ahead of the rest of it.
+        """
         reply = self._replies[number]
-        if reply.script.passages:
+        if not midway and (reply.script.passages or reply.filled):
             return
         self._events.went_wrong(FaultKind.SLOW, "filler")
         if text:
@@ -232,7 +240,9 @@ class Speaker:
         """Agent → script."""
         limits, writing = self._voice.deadlines, _Writing(reply.script)
         try:
-            parts = paced(self._parts(turn), limits.agent_first, limits.agent_next, unhurried=(Do,))
+            parts = paced(
+                self._parts(turn), limits.agent_first, limits.agent_next, (Do, Working), self._lull(reply)
+            )
             async with aclosing(parts) as pieces:
                 async for part in pieces:
                     writing.goes_on()
@@ -240,6 +250,7 @@ class Speaker:
                         case Say(filler=True) if reply.filled and not reply.script.passages:
                             self._voiced(reply)  # what was said for it will do
                         case Say():
+                            reply.filled = reply.filled or part.filler
                             reply.stamps.first_text = reply.stamps.first_text or now()
                             self._guard(reply, part.interruptible)
                             writing.write(part)
@@ -249,6 +260,8 @@ class Speaker:
                             reply.script.play(part)
                         case Mishap(kind, action):
                             self._events.went_wrong(kind, action)
+                        case Working():
+                            writing.flush()
                         case Settle():
                             writing.flush()
                             await reply.released.wait()
@@ -263,6 +276,23 @@ class Speaker:
             writing.goes_on()
         writing.flush()
         reply.script.finish()
+
+    def _lull(self, reply: Reply) -> Lull:
+        """What keeps the reply from falling silent in its middle, whichever attempt at it is being heard."""
+        limits, script = self._voice.deadlines, reply.script
+
+        def latest() -> Reply | None:
+            return next((one for one in self._replies.values() if one.script is script), None)
+
+        def silent() -> bool:
+            one = latest()
+            return one is not None and one.sounding and one.voiced and script.starved and not self._ahead(one)
+
+        def fill() -> None:
+            if (one := latest()) is not None:
+                self._events.fell_silent(one)
+
+        return Lull(silent, fill, limits.agent_lull, limits.agent_silent)
 
     def _parts(self, turn: UserTurn) -> AsyncIterator[ReplyPart]:
         """What is said to the turn, or unasked."""

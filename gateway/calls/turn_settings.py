@@ -64,9 +64,9 @@ class GuardSettings:
     max_turn: float = 60.0
     """The longest turn of the caller that is listened to before it is answered."""
     filler_after: float = 1.3
-    """Silence after the caller's turn before a filler is said."""
+    """Silence after the caller's last word before a filler is said."""
     dead_air: float = 3.7
-    """Silence after the caller's turn, filler aside, before we apologise."""
+    """Silence after the caller's last word, filler aside, before we apologise."""
     failures: int = 3
     """Replies in a row that may fail before the call ends."""
     final: float = 1.5

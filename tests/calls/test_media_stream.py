@@ -196,6 +196,8 @@ def test_a_socket_that_breaks_ends_the_stage_with_a_fault(code: int) -> None:
     assert outcome.end == CallOver(EndReason.DEAD_AIR)
     (fault,) = [event for event in outcome.record.as_json()["events"] if event["event"] == "agent_fault"]
     assert (fault["agent"], fault["kind"]) == ("bot", "cut")
+    ((goodbye, _),) = outcome.audible
+    assert goodbye < 1.0, "the goodbye, at once: nothing else follows"
 
 
 def test_nobody_waits_in_silence_while_the_bot_is_dialled() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.calls.endpointing import EndpointSettings
+from gateway.calls.settings import PhraseSettings
 from gateway.calls.timings import Hop
 from gateway.calls.turn_events import Phase
 from gateway.calls.turn_settings import TurnSettings
@@ -40,8 +41,9 @@ def test_a_reply_that_is_ready_in_time_sounds_with_the_packet_after_the_endpoint
 
 def test_a_sentence_is_spoken_though_the_agent_stops_to_think_after_it() -> None:
     call = place_call([HELLO], agent=ScriptedAgent(lambda turn: "Let me check. ~ It is free."), until=9.0)
-    (first, second) = call.audible
-    assert first[0] < 1.5 + DONE + 0.6 and second[0] > first[1] + 1.0
+    (first, filler, second) = call.audible
+    assert first[0] < 1.5 + DONE + 0.6 and second[0] > filler[1] > first[1] + 1.0
+    assert call.watcher.said == ["Let me check.", PhraseSettings().filler, "It is free."]
     assert call.turns == [("I want a table.", "Let me check. It is free.")] and call.counts == {}
 
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.agents.base import Interruptible
 from gateway.agents.conversation_relay.agent import RelayAgent, RelayHome
 from gateway.agents.conversation_relay.outcome import SessionStatus
-from gateway.agents.conversation_relay.settings import RelaySettings
+from gateway.agents.conversation_relay.settings import RelayLimits, RelaySettings
 from gateway.calls.call_events import AgentFault
 from gateway.calls.turn_settings import GuardSettings, TurnSettings
 from gateway.secret import Secret
@@ -369,7 +369,7 @@ def test_what_the_caller_says_while_the_app_is_away_is_delivered() -> None:
 
 def test_a_caller_who_waits_for_an_app_that_is_away_hears_a_filler_then_an_apology() -> None:
     app = ScriptedApp(refuses=1000)
-    relayed = Relayed(app, until=30.0)
+    relayed = Relayed(app, until=30.0, limits=RelayLimits(first_seconds=15.0))
     assert relayed.heard[0] == "One moment, please."
     assert relayed.heard[1].startswith("I'm sorry, something went wrong.")
     assert relayed.heard[-1].endswith("Goodbye.")
@@ -380,12 +380,21 @@ def test_a_caller_who_waits_for_an_app_that_is_away_hears_a_filler_then_an_apolo
     assert relayed.call.record.end_reason is EndReason.DEAD_AIR
 
 
+def test_an_app_that_never_is_there_is_not_waited_for_in_silence() -> None:
+    relayed = Relayed(ScriptedApp(refuses=1000), [], until=30.0)
+    assert relayed.heard[0] == "One moment, please." and relayed.heard[-1].endswith("Goodbye.")
+    (filler, _), (goodbye, _) = relayed.call.audible
+    assert filler <= 1.5 and goodbye <= 4.0
+    assert relayed.faults == [("slow", "filler"), ("refused", "fallback")]
+    assert relayed.call.record.end_reason is EndReason.DEAD_AIR
+
+
 def test_where_there_is_a_fallback_the_caller_has_it_soon() -> None:
     guards = GuardSettings(failures=1)
-    relayed = Relayed(ScriptedApp(refuses=1000), turns=TurnSettings(guards=guards), until=30.0)
-    turn_over = 1.5 + 0.5
+    limits, turns = RelayLimits(first_seconds=15.0), TurnSettings(guards=guards)
+    relayed = Relayed(ScriptedApp(refuses=1000), turns=turns, until=30.0, limits=limits)
     assert relayed.call.record.end_reason is EndReason.DEAD_AIR
-    assert relayed.call.audible[1][0] - turn_over < 4.0
+    assert relayed.call.audible[1][0] - ASK[1] < 4.0
     assert "something went wrong" not in " ".join(relayed.heard)
     assert relayed.agent.outcome.status is SessionStatus.FAILED
 

@@ -93,6 +93,8 @@ class RelayAgent:
         self._patience: asyncio.TimerHandle | None = None
         """When a reply stops waiting for an app that is away."""
         self._outcome: RelayOutcome | None = None
+        self._arrived = asyncio.Event()
+        """The app was reached, or given up."""
 
     # ------------------------------------------------------------------------------------ as an agent
 
@@ -120,6 +122,8 @@ class RelayAgent:
         self._said = self._settings.greeting
         if self._said:
             yield self._say(self._said, self._settings.greeting_interruptible)
+        else:  # so that a caller whose app is not there yet is asked for patience
+            await self._arrived.wait()
 
     async def reply(self, turn: UserTurn) -> AsyncIterator[ReplyPart]:
         self._said = ""
@@ -222,6 +226,7 @@ class RelayAgent:
 
     def opened(self, *, again: bool) -> list[str]:
         assert self._line is not None
+        self._arrived.set()
         info, settings = self._line.info, self._settings
         account = settings.account_sid or self._home.account
         setup = messages.Setup(
@@ -257,6 +262,7 @@ class RelayAgent:
 
     def gone(self, detail: str) -> None:
         log.error("app is given up", agent=self._name, why=detail)
+        self._arrived.set()
         connected = self._link.connections > 0
         code = LOST if connected else NEVER_CONNECTED
         self._conclude(RelayOutcome(self._session, SessionStatus.FAILED, self._seconds, "", code, detail))

@@ -25,6 +25,8 @@ _STEADY = 5.0
 """Seconds after which a connection was good for something although the app said nothing."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
+_SHORT_PAUSE = 0.5
+"""The longest one before the first connection."""
 _WINDOW, _BURST = 0.1, 200
 """No more than so many messages are taken in so many seconds."""
 _GOODBYE = 1.0
@@ -132,14 +134,20 @@ class Link:
     async def _dialled(self) -> TextSocket | None:
         """A connection; None once the app was away for too long, which was told."""
         self._since = self._since or now()
+        # An app that never was there is waited for no longer than a caller bears silence.
+        limits, known = self._limits, self.connections > 0
+        patience = limits.reconnect_seconds if known else limits.first_seconds
         while True:
-            if now() - self._since + self._pause > self._limits.reconnect_seconds and self._pause:
+            if now() - self._since + self._pause > patience and self._pause:
                 self._events.gone(self._detail)
                 return None
             await asyncio.sleep(self._pause)
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE) or _FIRST_PAUSE
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE if known else _SHORT_PAUSE) or _FIRST_PAUSE
             try:
-                socket = await self._connect()
+                async with asyncio.timeout_at(None if known else self._since + patience):
+                    socket = await self._connect()
+            except TimeoutError:
+                self._detail = f"it could not be reached within {patience:g} s"
             except DialFailed as failed:
                 self._detail = failed.detail
                 if not failed.retryable and not self.connections:

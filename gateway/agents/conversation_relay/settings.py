@@ -26,6 +26,8 @@ class RelayLimits:
 
     connect_seconds: float = 3.0
     """Longest time for one try to connect: the name's lookup, TLS and the handshake; 0.1 to 30."""
+    first_seconds: float = 3.0
+    """How long the first connection may take, all tries together; then the session is given up; 0.1 to 30."""
     reconnect_seconds: float = 15.0
     """How long the app may be away, in one stretch, before the session is given up; 0 to 300."""
     reconnects: int = 20
@@ -45,7 +47,8 @@ class RelayLimits:
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {
-            "connect_seconds": (0.1, 30), "reconnect_seconds": (0, 300), "reconnects": (0, 1000),
+            "connect_seconds": (0.1, 30), "first_seconds": (0.1, 30),
+            "reconnect_seconds": (0, 300), "reconnects": (0, 1000),
             "away_seconds": (0.1, 30), "send_seconds": (0.1, 60), "message_bytes": (1024, 1_048_576),
             "talk_characters": (100, 1_000_000), "waiting_talks": (1, 1000), "bad_messages": (1, 1000),
         }  # fmt: skip

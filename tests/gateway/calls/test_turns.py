@@ -18,10 +18,12 @@ from gateway.calls.turn_events import (
     GoOnHearing,
     OpenSegment,
     Phase,
+    Phrase,
     PrepareReply,
     ReleaseReply,
     ReplyEmpty,
     ReplyVoiced,
+    SayFiller,
     SayPhrase,
     StartReply,
     StopReply,
@@ -133,7 +135,8 @@ def test_an_overdue_final_is_replaced_by_the_words_so_far() -> None:
     turns.handle_timeout(2.0 + WAIT.undecided)
     late = 2.0 + WAIT.undecided + SETTINGS.guards.final
     assert turns.handle_timeout(late) == [StartReply(2, UserTurn(1, "I want a"))]
-    assert final(turns, "I want a table.", late + 0.1) == [] and turns.counts["stale"] == 1
+    asked = SayFiller(2, Phrase.FILLER)  # he has waited for his answer since his last word
+    assert final(turns, "I want a table.", late + 0.1) == [asked] and turns.counts["stale"] == 1
 
 
 def test_an_endless_turn_is_answered() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.agents.base import AgentError, Do, Mishap, Say, Settle, UserTurn
+from gateway.agents.base import AgentError, Do, Mishap, Say, Settle, UserTurn, Working
 from gateway.agents.chat import ChatAgent
 from gateway.agents.chat_completion import ChatBackend
 from gateway.agents.chat_settings import ChatSettings
@@ -74,7 +74,7 @@ async def parts(agent: ChatAgent, turn: UserTurn = ASK, refused: str = "") -> li
             given.append(part.order)
             if part.told is not None:
                 part.told(refused)
-        elif not isinstance(part, Mishap):
+        elif not isinstance(part, Mishap | Working):
             assert isinstance(part, Say | Settle)
             given.append(part)
     return given
@@ -129,6 +129,7 @@ def test_what_must_happen_once_waits_until_the_caller_has_finished_and_what_is_s
         answers = (wants(("find_order", {"number": 1})), wants(("book", {})), Answer(("Booked.",)))
         async with agent_for(*answers, tools=ToolSettings(http=(ORDER, BOOK)), shop=shop) as (agent, _):
             reply = agent.reply(ASK)
+            assert isinstance(await anext(reply), Working)
             assert isinstance(await anext(reply), Settle)
             assert [request.method for request in shop.requests] == ["GET"]
             await reply.aclose()  # type: ignore[attr-defined]
