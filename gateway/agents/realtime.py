@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+from contextlib import aclosing
 from dataclasses import replace
 
 import structlog
 
 from gateway.agents.base import AgentError, CallInfo
 from gateway.agents.handoff import instructed
+from gateway.agents.realtime_dialling import LARGEST_MESSAGE, dialled
 from gateway.agents.realtime_events import (
     CallerBegan,
     CallerCommitted,
     CallerWords,
     Event,
-    Malformed,
     Other,
     ResponseBegan,
     ResponseOver,
@@ -33,20 +33,21 @@ from gateway.agents.realtime_events import (
     SoundWords,
     ToolAsked,
     Trouble,
-    append,
     commit,
     message,
-    read_event,
     respond,
     session_update,
 )
 from gateway.agents.realtime_floor import RealtimeFloor
 from gateway.agents.realtime_history import RealtimeHistory
+from gateway.agents.realtime_keys import KeyedNumber
+from gateway.agents.realtime_reading import EventReader
 from gateway.agents.realtime_settings import RealtimeSettings
+from gateway.agents.realtime_sound import RealtimeSound, wanted_format
 from gateway.agents.realtime_tools import HEARD_OUT, RealtimeTools
 from gateway.agents.sound import SoundCall, SoundLimits
-from gateway.agents.sound_wire import WireDecoder, WireEncoder, WireFormat
-from gateway.agents.text_socket import Dial, DialFailed, Outbox, SocketLost, TextSocket, WebSocketDial
+from gateway.agents.sound_wire import WireFormat
+from gateway.agents.text_socket import Dial, Outbox, SocketLost, TextSocket, WebSocketDial
 from gateway.agents.tools.box import ToolBox
 from gateway.agents.tools.http_tools import HttpTools
 from media.frame import AudioFrame
@@ -54,19 +55,11 @@ from media.segmenter import SegmentEvent, SpeechEnded, SpeechStarted
 
 log = structlog.get_logger(__name__)
 
-LARGEST_MESSAGE = 8 * 1024 * 1024
-"""Octets of one event: two minutes of PCM at 24 kHz."""
 _WAITING = 250
 """Frames that may wait for an endpoint that does not read, or is being dialled again: five seconds."""
-_RETRY_PAUSE = 0.5
 _BACK_WITHIN = 3.5
 """Seconds in which a session that was lost in mid call must be there again: the caller waits."""
 _GOODBYE = 0.5
-_MOST_MALFORMED = 20
-_MOST_WARNINGS = 5
-"""Lines about what the endpoint sends in the log of one call."""
-_KEYS_PAUSE = 2.5
-"""Seconds without a key that end a number."""
 _UPDATE = "offhook-session"
 """`event_id` of our `session.update`, by which its error is known."""
 _HARMLESS = frozenset(
@@ -111,22 +104,18 @@ class RealtimeAgent:
         self._services = backend.services
         self._socket: TextSocket | None = None
         self._outbox = Outbox(_WAITING)
-        self._early: deque[AudioFrame] = deque(maxlen=_WAITING)
-        """The caller's sound until the session is ready."""
-        self._ready = False
+        self._sound = RealtimeSound(self._outbox, _WAITING)
         self._first: list[Event] = []
-        self._wire = WireFormat.PCM
-        self._encoder, self._decoder = WireEncoder(self._wire), WireDecoder(self._wire)
         self._floor = RealtimeFloor()
         self._history = RealtimeHistory()
         self._call: SoundCall | None = None
         self._tools: RealtimeTools | None = None
         self._call_id = ""
         self._commit_at: float | None = None
-        self._keys, self._keys_at = "", 0.0
+        self._keys = KeyedNumber()
         self._unanswered = False
         self._retried = False
-        self._warned = 0
+        self._reader = EventReader(name)
 
     @property
     def name(self) -> str:
@@ -149,46 +138,13 @@ class RealtimeAgent:
         """See `SoundAgent.open`."""
         self._call_id = info.call_id
         self._tools = RealtimeTools(self._box, self._services, info.call_id, self._send)
-        self._socket = await self._dialled()
-
-    async def _dialled(self) -> TextSocket:
-        """A socket whose session was created. Raises `AgentError`."""
-        chosen = self._settings
-        key = chosen.api_key.reveal()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        attempt = 1
-        while True:
-            try:
-                socket = await self._dial(chosen.url, headers, chosen.connect_seconds)
-                return await self._created(socket)
-            except AgentError as failed:
-                log.warning("endpoint not reached", agent=self._name, why=failed.detail, attempt=attempt)
-                if attempt >= chosen.attempts or not failed.retryable:
-                    raise
-            attempt += 1
-            await asyncio.sleep(_RETRY_PAUSE)
-
-    async def _created(self, socket: TextSocket) -> TextSocket:
-        try:
-            async with asyncio.timeout(self._settings.connect_seconds):
-                while not isinstance(event := read_event(await socket.receive()), SessionTold):
-                    if isinstance(event, Trouble):
-                        raise DialFailed(f"the endpoint refuses the session: {event.code}")
-            return socket
-        except TimeoutError:
-            why = DialFailed("the endpoint created no session in time", timed_out=True)
-        except (SocketLost, Malformed) as error:
-            why = DialFailed(f"the endpoint created no session: {error}")
-        except DialFailed as error:
-            why = error
-        await socket.close()
-        raise why
+        self._socket = await dialled(self._dial, self._settings, self._name)
 
     async def converse(self, call: SoundCall) -> None:
         """See `SoundAgent.converse`."""
         assert self._tools is not None
         self._call = call
-        self._take_format(self._wanted(call))
+        self._sound.take(wanted_format(self._settings, call))
         self._begin_session([self._opening] if self._opening is not None else [])
         lost = 0
         try:
@@ -225,14 +181,14 @@ class RealtimeAgent:
     async def _begin_again(self, call: SoundCall) -> None:
         """Another session, told what was said; the caller goes on speaking meanwhile."""
         call.fault("cut", "reconnected")
-        self._ready = False
+        self._sound.ready = False
         self._history.spoken(self._floor.spoken(call.heard))
         if self._socket is not None:
             await self._socket.close()
         self._outbox.drop_all()
         try:
             async with asyncio.timeout(_BACK_WITHIN):
-                self._socket = await self._dialled()
+                self._socket = await dialled(self._dial, self._settings, self._name)
         except TimeoutError:
             raise AgentError(f"the endpoint was not back within {_BACK_WITHIN:g} s") from None
         self._floor = RealtimeFloor()
@@ -242,7 +198,7 @@ class RealtimeAgent:
     def _begin_session(self, first: list[Event]) -> None:
         """`first`: what is sent as soon as the endpoint says how it will be held."""
         self._first = first
-        self._send(session_update(self._settings, self._wire, self._box.definitions(), _UPDATE))
+        self._send(session_update(self._settings, self._sound.wire, self._box.definitions(), _UPDATE))
 
     async def aclose(self) -> None:
         """See `SoundAgent.aclose`."""
@@ -258,20 +214,13 @@ class RealtimeAgent:
 
     def hear(self, frame: AudioFrame) -> None:
         """See `SoundAgent.hear`."""
-        if self._ready:
-            self._append(frame)
-        else:
-            self._early.append(frame)
+        self._sound.hear(frame)
         if self._commit_at is not None and frame.arrived >= self._commit_at:
             self._commit_at = None
             self._send(commit())
             self._send(respond())
-        if self._keys and frame.arrived >= self._keys_at:
-            self._give_keys()
-
-    def _append(self, frame: AudioFrame) -> None:
-        for piece in self._encoder.push(frame):
-            self._outbox.sound(json.dumps(append(piece), separators=(",", ":")))
+        if (keys := self._keys.overdue(frame.arrived)) is not None:
+            self._give_keys(keys)
 
     def voice(self, event: SegmentEvent) -> None:
         """See `SoundAgent.voice`. Ours decides only where the settings say so."""
@@ -287,15 +236,12 @@ class RealtimeAgent:
     def key(self, digit: str) -> None:
         """See `SoundAgent.key`. A number is told when it is whole: after `#`, or after a pause."""
         self._interrupt()
-        if digit != "#":
-            self._keys += digit
-        self._keys_at = asyncio.get_running_loop().time() + _KEYS_PAUSE
-        if digit == "#" or len(self._keys) >= 32:
-            self._give_keys()
+        keys = self._keys.press(digit, asyncio.get_running_loop().time())
+        if keys is not None:
+            self._give_keys(keys)
 
-    def _give_keys(self) -> None:
-        keys, self._keys = self._keys, ""
-        text = f"(pressed {' '.join(keys or '#')})"
+    def _give_keys(self, keys: str) -> None:
+        text = f"(pressed {' '.join(keys)})"
         self._history.said(text)
         self._send(message("user", text))
         self._send(respond())
@@ -311,27 +257,17 @@ class RealtimeAgent:
         if self._call is None or self._tools is None or not self._settings.interruptible:
             return
         self._tools.interrupted()
-        self._decoder.reset()
+        self._sound.cut()
         for event in self._floor.interrupt(self._call.clear, self._call.heard, self._call.sample_rate):
             self._send(event)
 
     # ------------------------------------------------------------------------------ what the endpoint says
 
     async def _read(self, socket: TextSocket, call: SoundCall) -> None:
-        """Events until the socket is lost. Raises `SocketLost`, `AgentError`."""
-        in_a_row = 0
-        while True:
-            try:
-                event = read_event(await socket.receive())
-            except Malformed as malformed:
-                in_a_row += 1
-                call.count("realtime_malformed")
-                self._warn("the endpoint sent something malformed", why=str(malformed))
-                if in_a_row >= _MOST_MALFORMED:
-                    raise AgentError(f"the endpoint sends nothing but {malformed}") from None
-                continue
-            in_a_row = 0
-            self._act(event, call)
+        """Act on each event until the socket is lost. Raises `SocketLost`, `AgentError`."""
+        async with aclosing(self._reader.events(socket, call)) as events:
+            async for event in events:
+                self._act(event, call)
 
     def _act(self, event: ServerEvent, call: SoundCall) -> None:
         assert self._tools is not None
@@ -339,7 +275,7 @@ class RealtimeAgent:
             case SoundPiece():
                 if self._floor.wants(event):
                     self._unanswered = False
-                    call.play(self._decoder.push(event.octets, call.sample_rate), event.item_id)
+                    call.play(self._sound.model(event.octets, call.sample_rate), event.item_id)
             case SoundWords():
                 if self._floor.words(event):
                     call.spoke(event.item_id, event.text)
@@ -369,8 +305,7 @@ class RealtimeAgent:
         assert self._tools is not None
         self._floor.over(event.response_id)
         if event.status != "cancelled":
-            rest = self._decoder.flush()
-            call.play(rest, self._floor.last_item)
+            call.play(self._sound.rest(), self._floor.last_item)
         self._history.spoken(self._floor.spoken(call.heard))
         if self._tools.response_over(event.response_id):
             return
@@ -384,46 +319,23 @@ class RealtimeAgent:
 
     def _session(self, event: SessionTold) -> None:
         """The session holds as we wanted it, or as the endpoint would have it: we take what it says."""
-        if not event.updated or self._ready:
+        if not event.updated or self._sound.ready:
             return
-        if event.output in list(WireFormat) and event.output != self._wire:
-            self._take_format(WireFormat(event.output))
-        self._ready = True
+        if event.output in list(WireFormat) and event.output != self._sound.wire:
+            self._sound.take(WireFormat(event.output))
         for first in self._first:
             self._send(first)
-        while self._early:
-            self._append(self._early.popleft())
+        self._sound.begin()
 
     def _trouble(self, event: Trouble, call: SoundCall) -> None:
         call.count("realtime_errors")
         if event.event_id == _UPDATE:
-            if self._wire is not WireFormat.PCM:
+            if self._sound.wire is not WireFormat.PCM:
                 log.info("the endpoint does not take G.711", agent=self._name, code=event.code)
-                self._take_format(WireFormat.PCM)
+                self._sound.take(WireFormat.PCM)
                 self._begin_session(self._first)
                 return
             told = f"the endpoint refuses the session: {event.code} {event.param}".rstrip()
             raise AgentError(told, retryable=False)
         if event.code not in _HARMLESS:
-            self._warn("the endpoint reports an error", code=event.code, param=event.param)
-
-    def _warn(self, what: str, **told: str) -> None:
-        """The first few go to the log; all are counted."""
-        if self._warned < _MOST_WARNINGS:
-            self._warned += 1
-            log.warning(what, agent=self._name, **told)
-
-    def _wanted(self, call: SoundCall) -> WireFormat:
-        """The call's own G.711 needs no resampling; anything else goes as PCM."""
-        match self._settings.audio:
-            case "pcmu":
-                return WireFormat.PCMU
-            case "pcma":
-                return WireFormat.PCMA
-            case "auto" if call.sample_rate == WireFormat.PCMU.rate:
-                return WireFormat.PCMA if call.codec == "PCMA" else WireFormat.PCMU
-        return WireFormat.PCM
-
-    def _take_format(self, wire: WireFormat) -> None:
-        self._wire = wire
-        self._encoder, self._decoder = WireEncoder(wire), WireDecoder(wire)
+            self._reader.warn("the endpoint reports an error", code=event.code, param=event.param)
