@@ -42,6 +42,7 @@ from gateway.agents.realtime_floor import RealtimeFloor
 from gateway.agents.realtime_history import RealtimeHistory
 from gateway.agents.realtime_keys import KeyedNumber
 from gateway.agents.realtime_reading import EventReader
+from gateway.agents.realtime_responses import FILLER, RealtimeResponses
 from gateway.agents.realtime_settings import RealtimeSettings
 from gateway.agents.realtime_sound import RealtimeSound, wanted_format
 from gateway.agents.realtime_tools import HEARD_OUT, RealtimeTools
@@ -107,6 +108,7 @@ class RealtimeAgent:
         self._sound = RealtimeSound(self._outbox, _WAITING)
         self._first: list[Event] = []
         self._floor = RealtimeFloor()
+        self._responses = RealtimeResponses(self._send)
         self._history = RealtimeHistory()
         self._call: SoundCall | None = None
         self._tools: RealtimeTools | None = None
@@ -137,7 +139,7 @@ class RealtimeAgent:
     async def open(self, info: CallInfo) -> None:
         """See `SoundAgent.open`."""
         self._call_id = info.call_id
-        self._tools = RealtimeTools(self._box, self._services, info.call_id, self._send)
+        self._tools = RealtimeTools(self._box, self._services, info.call_id, self._send, self._responses)
         self._socket = await dialled(self._dial, self._settings, self._name)
 
     async def converse(self, call: SoundCall) -> None:
@@ -192,6 +194,7 @@ class RealtimeAgent:
         except TimeoutError:
             raise AgentError(f"the endpoint was not back within {_BACK_WITHIN:g} s") from None
         self._floor = RealtimeFloor()
+        self._responses.forget()
         told = [message(role, text) for role, text in self._history.told()]
         self._begin_session([*told, respond()] if self._unanswered else told)
 
@@ -202,6 +205,7 @@ class RealtimeAgent:
 
     async def aclose(self) -> None:
         """See `SoundAgent.aclose`."""
+        self._responses.forget()
         socket, self._socket = self._socket, None
         if socket is not None:
             await self._outbox.flush(socket, _GOODBYE)
@@ -224,6 +228,8 @@ class RealtimeAgent:
 
     def voice(self, event: SegmentEvent) -> None:
         """See `SoundAgent.voice`. Ours decides only where the settings say so."""
+        if self._tools is not None:
+            self._tools.caller_speaks = isinstance(event, SpeechStarted)
         if self._settings.turn_detection != "ours":
             return
         match event:
@@ -274,7 +280,7 @@ class RealtimeAgent:
         match event:
             case SoundPiece():
                 if self._floor.wants(event):
-                    self._unanswered = False
+                    self._unanswered = self._unanswered and self._responses.fills(event.response_id)
                     call.play(self._sound.model(event.octets, call.sample_rate), event.item_id)
             case SoundWords():
                 if self._floor.words(event):
@@ -290,6 +296,7 @@ class RealtimeAgent:
                 call.said(self._history.said(text, item_id) or call.turn, text)
             case ResponseBegan(response_id):
                 self._floor.began(response_id)
+                self._responses.began(response_id)
             case ResponseOver():
                 self._response_over(event, call)
             case ToolAsked():
@@ -304,10 +311,11 @@ class RealtimeAgent:
     def _response_over(self, event: ResponseOver, call: SoundCall) -> None:
         assert self._tools is not None
         self._floor.over(event.response_id)
+        self._responses.over(event.response_id)
         if event.status != "cancelled":
             call.play(self._sound.rest(), self._floor.last_item)
         self._history.spoken(self._floor.spoken(call.heard))
-        if self._tools.response_over(event.response_id):
+        if self._tools.response_over(event.response_id) or self._responses.fills(event.response_id):
             return
         if event.status in ("failed", "incomplete"):
             call.count("realtime_responses_failed")
@@ -337,5 +345,7 @@ class RealtimeAgent:
                 return
             told = f"the endpoint refuses the session: {event.code} {event.param}".rstrip()
             raise AgentError(told, retryable=False)
+        if event.event_id == FILLER:
+            self._responses.refused()
         if event.code not in _HARMLESS:
             self._reader.warn("the endpoint reports an error", code=event.code, param=event.param)

@@ -75,6 +75,17 @@ def respond(instructions: str = "") -> Event:
     }
 
 
+def aside(text: str, event_id: str) -> Event:
+    """Say this word for word, outside of the conversation: the model knows nothing of it afterwards."""
+    said: Event = {
+        "conversation": "none",
+        "input": [],
+        "tool_choice": "none",
+        "instructions": f"Say exactly the following, and nothing else: {text}",
+    }
+    return {"type": "response.create", "event_id": event_id, "response": said}
+
+
 def cancel(response_id: str) -> Event:
     """Stop making this response."""
     return {"type": "response.cancel", "response_id": response_id}

@@ -1,17 +1,20 @@
 """The tools of one call with a realtime model: done side by side, then the model goes on.
 
 An order to the call waits until what the model said before it was heard; a caller who interrupts prevents it.
+While a tool of the operator's is slow, the model says in its own voice that it takes a moment.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count, cycle
 
 import structlog
 
-from gateway.agents.realtime_events import Event, ToolAsked, respond, tool_output
+from gateway.agents.realtime_events import Event, ToolAsked, tool_output
+from gateway.agents.realtime_responses import RealtimeResponses
 from gateway.agents.sound import SoundCall
 from gateway.agents.tools.box import Asked, ToolBox, ToolMisused
 from gateway.agents.tools.call_tools import LEAVES, CallTool
@@ -31,16 +34,26 @@ class RealtimeTools:
     """What the model asked for in this call."""
 
     def __init__(
-        self, box: ToolBox, services: HttpTools, call_id: str, send: Callable[[Event], None]
+        self,
+        box: ToolBox,
+        services: HttpTools,
+        call_id: str,
+        send: Callable[[Event], None],
+        responses: RealtimeResponses,
     ) -> None:
         self._box = box
         self._services = services
         self._call_id = call_id
         self._send = send
+        self._responses = responses
+        self.caller_speaks = False
         self._asked: dict[str, None] = {}
         self._pending: dict[str, set[str]] = {}
         """Response → its tools that are still at work; "" among them until the response is done."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._slow = 0
+        """Tools of the operator's that are at work."""
+        self._filling: asyncio.Task[None] | None = None
         self._heard_out: dict[str, asyncio.Event] = {}
         self._names = count(1)
         self._interruptions = 0
@@ -84,9 +97,10 @@ class RealtimeTools:
 
     async def aclose(self) -> None:
         """Break off what is at work."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *((self._filling,) if self._filling is not None else ())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _done(self, task: asyncio.Task[None], call: SoundCall) -> None:
         self._tasks.discard(task)
@@ -109,7 +123,8 @@ class RealtimeTools:
 
     async def _do(self, wanted: Asked, call: SoundCall) -> str:
         if not isinstance(wanted.tool, CallTool):
-            return await self._services.ask(wanted.tool, wanted.arguments, self._call_id)
+            with self._filled(call):
+                return await self._services.ask(wanted.tool, wanted.arguments, self._call_id)
         order = wanted.tool.order(wanted.arguments)
         if isinstance(order, CollectKeys):
             return "done: what the caller keys will be told as his message"
@@ -123,6 +138,38 @@ class RealtimeTools:
         if isinstance(order, tuple(LEAVES)):
             await asyncio.sleep(_PATIENCE)  # the conversation ends meanwhile
         return "done"
+
+    @contextmanager
+    def _filled(self, call: SoundCall) -> Iterator[None]:
+        """Whenever this takes long, the caller is told so."""
+        self._slow += 1
+        if self._filling is None and self._box.settings.fillers:
+            self._filling = asyncio.get_running_loop().create_task(self._fill(call), name="filler")
+        try:
+            yield
+        finally:
+            self._slow -= 1
+            if not self._slow and self._filling is not None:
+                self._filling.cancel()
+                self._filling = None
+
+    async def _fill(self, call: SoundCall) -> None:
+        settings = self._box.settings
+        patience = settings.filler_seconds
+        for text in cycle(settings.fillers):
+            while not await self._silent(call, patience):
+                pass
+            call.fault("tool", "filler")
+            self._responses.fill(text)
+            patience = settings.filler_again
+
+    async def _silent(self, call: SoundCall, seconds: float) -> bool:
+        """Whether nobody spoke for so long, once all that was said before was heard."""
+        before = self._interruptions
+        with suppress(ToolFailed):
+            await self._sentence_heard(call)
+        await asyncio.sleep(seconds)
+        return self._responses.idle and not self.caller_speaks and self._interruptions == before
 
     async def _sentence_heard(self, call: SoundCall) -> None:
         name = f"{HEARD_OUT}{next(self._names)}"
@@ -148,6 +195,6 @@ class RealtimeTools:
             del self._pending[response_id]
             self._rounds += 1
             if self._rounds <= self._box.settings.rounds:
-                self._send(respond())
+                self._responses.go_on()
             else:
                 log.warning("the model uses tools without end", rounds=self._rounds)

@@ -18,6 +18,7 @@ from gateway.agents.sound import SoundAgent
 from gateway.agents.text_socket import DialFailed
 from gateway.agents.tools.http_tools import HttpTools
 from gateway.agents.tools.settings import HttpTool, ToolSettings
+from gateway.calls.call_events import AgentFault
 from gateway.calls.orders import End, Order, TransferBlind
 from gateway.calls.stage import CallOver
 from gateway.metered import MeteredSound
@@ -25,7 +26,7 @@ from gateway.secret import Secret
 from media.g711 import ALAW, ULAW
 from media.legs.base import EndReason
 from tests.calls.sound_call import SoundOutcome, loud, place_sound_call
-from tests.fakes.app_socket import AppDial
+from tests.fakes.app_socket import AppDial, AppSocket
 from tests.fakes.realtime_endpoint import RealtimeEndpoint, Reply
 from tests.fakes.voices import sound
 
@@ -202,9 +203,7 @@ def test_hanging_up_waits_until_the_goodbye_was_heard_and_an_interruption_preven
 
 
 def test_a_slow_tool_is_no_dead_air_and_its_end_starts_the_wait_anew() -> None:
-    tools = ToolSettings(
-        http=(HttpTool("slow", "Slow.", "https://shop.example.com/slow", "GET", seconds=30.0),)
-    )
+    tools = ToolSettings(http=(SLOW,), fillers=())
     endpoint = RealtimeEndpoint(
         [Reply(sound=loud(0.0), tools=(("slow", "{}"),)), Reply("At last.", loud(1.0))]
     )
@@ -212,6 +211,80 @@ def test_a_slow_tool_is_no_dead_air_and_its_end_starts_the_wait_anew() -> None:
     outcome = call(endpoint, chosen, says=[(0.5, 1.0)], until=20.0, services={"/slow": 12.0})
     assert outcome.end == CallOver(EndReason.CALLER_HUNG_UP)
     assert outcome.audible[0][0] == pytest.approx(14.0, abs=0.3)
+
+
+SLOW = HttpTool("slow", "Slow.", "https://shop.example.com/slow", "GET", seconds=30.0)
+
+
+def test_while_a_tool_is_slow_the_model_says_so_in_its_own_voice() -> None:
+    replies = [
+        Reply("Let me look.", loud(1.0), tools=(("slow", "{}"),)),
+        Reply("One moment, please.", loud(1.0, 4000)),
+        Reply("I am still looking.", loud(1.0, 5000)),
+        Reply("At last.", loud(1.0, 6000)),
+    ]
+    endpoint = RealtimeEndpoint(replies)
+    chosen = replace(CHOSEN, tools=ToolSettings(http=(SLOW,)))
+    outcome = call(endpoint, chosen, says=[(0.5, 1.0)], until=16.0, services={"/slow": 9.0})
+    one, two, answer = endpoint.events("response.create")
+    assert one["response"]["conversation"] == two["response"]["conversation"] == "none"
+    assert one["response"]["instructions"].endswith(": One moment, please.")
+    assert two["response"]["instructions"].endswith(": I am still looking.")
+    assert "response" not in answer
+    begun = [start for start, _ in outcome.audible]
+    assert begun[1] - outcome.audible[0][1] == pytest.approx(1.0 + 0.2, abs=0.1), "from the sentence's end"
+    assert begun[2] - begun[1] == pytest.approx(6.0, abs=0.1) and len(begun) == 4
+    faults = [(e.kind, e.action) for e in outcome.record.events if isinstance(e, AgentFault)]
+    assert faults == [("tool", "filler"), ("tool", "filler")]
+
+
+def test_what_came_of_a_tool_waits_until_the_filler_is_over() -> None:
+    replies = [
+        Reply(sound=loud(0.0), tools=(("slow", "{}"),)),
+        Reply("One moment, please.", loud(2.0), burst=0.8),
+        Reply("At last.", loud(1.0)),
+    ]
+    endpoint = RealtimeEndpoint(replies)
+    chosen = replace(CHOSEN, tools=ToolSettings(http=(SLOW,)))
+    outcome = call(endpoint, chosen, says=[(0.5, 1.0)], until=10.0, services={"/slow": 1.5})
+    filler, answer = (at for at, event in endpoint.got if event["type"] == "response.create")
+    assert answer - filler == pytest.approx(0.2 + 2 * 0.8, abs=0.1), "not when the tool was done"
+    assert outcome.record.turns[0].heard.endswith("At last.")
+
+
+def test_a_filler_that_is_refused_or_never_comes_holds_nothing_up() -> None:
+    class Deaf(RealtimeEndpoint):
+        """Makes no response beside the conversation."""
+
+        refuses_asides = False
+
+        def _obey(self, socket: AppSocket, event: dict[str, Any]) -> None:
+            if event["type"] != "response.create" or "response" not in event:
+                super()._obey(socket, event)
+            elif self.refuses_asides:
+                told = {"type": "invalid_request_error", "code": "unsupported", "message": "no"}
+                self._say(socket, "error", error={**told, "event_id": event["event_id"]})
+
+    for refuses, waited in ((True, 2.0), (False, 6.0)):
+        endpoint = Deaf([Reply(sound=loud(0.0), tools=(("slow", "{}"),)), Reply("At last.", loud(1.0))])
+        endpoint.refuses_asides = refuses
+        chosen = replace(CHOSEN, tools=ToolSettings(http=(SLOW,)))
+        outcome = call(endpoint, chosen, says=[(0.5, 1.0)], until=12.0, services={"/slow": 2.0})
+        asked, answer = (at for at, event in endpoint.got if event["type"] == "response.create")
+        assert answer - asked == pytest.approx(waited - 1.0, abs=0.2)
+        assert outcome.record.turns[0].heard == "At last."
+
+
+def test_nothing_is_filled_while_the_caller_speaks_or_where_no_filler_is_set() -> None:
+    replies = [Reply("Yes.", loud(1.0), tools=(("slow", "{}"),)), Reply("At last.", loud(1.0))]
+    for fillers, says in (((), []), (("One moment.",), [(3.3, 7.0)])):
+        endpoint = RealtimeEndpoint(replies)
+        chosen = replace(
+            CHOSEN, tools=ToolSettings(http=(SLOW,), fillers=fillers), turn_detection="server_vad",
+            interruptible=False,
+        )  # fmt: skip
+        call(endpoint, chosen, says=[(0.5, 1.0), *says], until=7.0, services={"/slow": 4.5})
+        assert all("response" not in event for event in endpoint.events("response.create"))
 
 
 def test_digits_are_collected_anyway() -> None:
