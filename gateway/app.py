@@ -136,7 +136,8 @@ class Offhook:
         until = asyncio.get_running_loop().time() + self.config.node.drain_seconds
         cut = await self.calls.drain(self.config.node.drain_seconds)
         await self.speech.door.emptied(max(0.0, until - asyncio.get_running_loop().time()))
-        log.info("drained", cut=cut, streams_cut=self.speech.door.taken)
+        streams_cut = await self.speech.door.cut(self.config.session.deadlines.close)
+        log.info("drained", cut=cut, streams_cut=streams_cut)
 
     def _begin_drain(self) -> None:
         """Somebody asked over the API; the node stays up, and says how far it is."""

@@ -106,6 +106,13 @@ async def served(connection: HTTPConnection, parts: SpeechParts, scope: Scope) -
         yield caller
 
 
+@asynccontextmanager
+async def streamed(socket: WebSocket, parts: SpeechParts, scope: Scope) -> AsyncIterator[None]:
+    """As `served`, for a socket that a drain ends in time: then `Draining` is raised in the block."""
+    async with served(socket, parts, scope), parts.door.lasting():
+        yield
+
+
 async def refuse(socket: WebSocket, answer: Response) -> None:
     """Answer the handshake with an HTTP error instead of opening the socket."""
     await socket.send_denial_response(answer)

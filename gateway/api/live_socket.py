@@ -27,6 +27,8 @@ Message: TypeAlias = Mapping[str, Any]
 
 LONGEST_TEXT = 65_536
 """Characters of a control message; sound is binary."""
+SERVICE_RESTART = 1012
+"""Close code (IANA's WebSocket registry) of a socket that a drain ends: its client may connect again."""
 _SLICE = 50
 """Frames heard in one go: a second of sound."""
 

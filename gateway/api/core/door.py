@@ -20,6 +20,8 @@ from license.client import FreeLicence, LicenceView
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1
+_DRAIN_RETRY = 5
+"""Seconds after which another node, or this one after its start, may serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Door:
         self._taken = 0
         self._empty = asyncio.Event()
         self._empty.set()
+        self._lasting: set[asyncio.Timeout] = set()
         self.draining = False
 
     @property
@@ -81,6 +84,33 @@ class Door:
         except TimeoutError:
             pass
 
+    async def cut(self, limit: float) -> int:
+        """End the sockets that are still inside, and wait for it; returns how many there were.
+
+        Each is told in its own words; one that takes longer than `limit` seconds to be told is left.
+        """
+        late, self._lasting = self._lasting, set()
+        for lasting in late:
+            lasting.reschedule(asyncio.get_running_loop().time())
+        if late:
+            await self.emptied(limit)
+        return len(late)
+
+    @asynccontextmanager
+    async def lasting(self) -> AsyncIterator[None]:
+        """For a socket, which may last for ever: `Draining` is raised in the block that a drain cuts."""
+        lasting = asyncio.timeout(None)
+        try:
+            async with lasting:
+                self._lasting.add(lasting)
+                yield
+        except TimeoutError:
+            if not lasting.expired():
+                raise
+            raise Draining("the node is shutting down", retry_after=_DRAIN_RETRY) from None
+        finally:
+            self._lasting.discard(lasting)
+
     async def admit(
         self,
         headers: Mapping[str, str],
@@ -94,7 +124,9 @@ class Door:
         Raises `KeyRefused`, `ScopeRefused`, `LimitReached` or `Draining`.
         """
         if self.draining and not while_draining:
-            raise self._turned_away("draining", Draining("the node is shutting down", retry_after=5))
+            raise self._turned_away(
+                "draining", Draining("the node is shutting down", retry_after=_DRAIN_RETRY)
+            )
         if self._keyring is None:
             return NOBODY
         key = self._known(presented(headers, query))

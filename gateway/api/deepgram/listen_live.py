@@ -19,11 +19,20 @@ from gateway.api.core.utterances import Began
 from gateway.api.deepgram import shape
 from gateway.api.deepgram.errors import answer, code_of
 from gateway.api.deepgram.query import ListenQuery, read
-from gateway.api.dialect import accept, name_request, refuse, served
-from gateway.api.live_socket import Control, LiveSocket, LiveTerms, Message, Outcome, Sender, close
+from gateway.api.dialect import accept, name_request, refuse, streamed
+from gateway.api.live_socket import (
+    SERVICE_RESTART,
+    Control,
+    LiveSocket,
+    LiveTerms,
+    Message,
+    Outcome,
+    Sender,
+    close,
+)
 from gateway.api.metering import metered
 from gateway.api.told import message_of
-from gateway.errors import AbilityMissing, AudioUnfit, ClientSilent, ClientSlow, RequestUnfit
+from gateway.errors import AbilityMissing, AudioUnfit, ClientSilent, ClientSlow, Draining, RequestUnfit
 from gateway.keys.key import Scope
 
 log = structlog.get_logger(__name__)
@@ -117,7 +126,7 @@ class _Stream:
     async def serve(self) -> None:
         """Never raises: whatever goes wrong becomes an HTTP answer, an `Error` message or a close code."""
         try:
-            async with served(self._socket, self._parts, Scope.LISTEN):
+            async with streamed(self._socket, self._parts, Scope.LISTEN):
                 async with metered(self._parts, "deepgram", "listen_live", self._socket) as meter:
                     meter.outcome = await self._run()
         except WebSocketDisconnect:
@@ -220,4 +229,6 @@ def _closing(error: Exception) -> tuple[int, str]:
             return 1008, "NET-0002"
         case AudioUnfit() | RequestUnfit():
             return 1008, "DATA-0000"
+        case Draining():
+            return SERVICE_RESTART, "NET-0000"
     return 1011, "NET-0000"

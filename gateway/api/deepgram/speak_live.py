@@ -20,11 +20,11 @@ from gateway.api.core.voices import language_of, voice_for
 from gateway.api.deepgram.errors import answer
 from gateway.api.deepgram.query import Query
 from gateway.api.deepgram.shape import Model
-from gateway.api.dialect import accept, name_request, refuse, served
-from gateway.api.live_socket import Message, Outcome, Sender, close, read_control
+from gateway.api.dialect import accept, name_request, refuse, streamed
+from gateway.api.live_socket import SERVICE_RESTART, Message, Outcome, Sender, close, read_control
 from gateway.api.metering import metered, used
 from gateway.api.told import message_of
-from gateway.errors import BodyTooLarge, ClientSilent, ClientSlow, RequestUnfit
+from gateway.errors import BodyTooLarge, ClientSilent, ClientSlow, Draining, RequestUnfit
 from gateway.keys.key import Scope
 from gateway.problems import nearest
 from media.clock import now
@@ -74,7 +74,7 @@ class _Stream:
     async def serve(self) -> None:
         """Never raises: whatever goes wrong becomes an HTTP answer or a close code."""
         try:
-            async with served(self._socket, self._parts, Scope.SPEAK):
+            async with streamed(self._socket, self._parts, Scope.SPEAK):
                 async with metered(self._parts, "deepgram", "speak_live", self._socket) as meter:
                     meter.outcome = await self._run()
         except WebSocketDisconnect:
@@ -266,4 +266,6 @@ def _closing(error: Exception) -> tuple[int, str]:
             return 1011, "NET-0001"
         case ClientSlow():
             return 1008, "NET-0002"
+        case Draining():
+            return SERVICE_RESTART, "NET-0000"
     return 1011, "NET-0000"

@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from itertools import count
 from typing import Any
 
@@ -19,12 +19,13 @@ from engines.base import EngineError
 from gateway.api.core.listening import Listening
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.dialect import accept, answered, name_request, plain, read_json, refuse, request_id, served
+from gateway.api.live_socket import SERVICE_RESTART, close
 from gateway.api.metering import metered
 from gateway.api.openai.errors import error_body, openai_error
 from gateway.api.openai.realtime_items import Items
 from gateway.api.openai.realtime_session import Session, merged
 from gateway.api.openai.realtime_sound import Sound
-from gateway.errors import AbilityMissing, ClientSlow, GatewayError, RequestUnfit
+from gateway.errors import AbilityMissing, ClientSlow, Draining, GatewayError, RequestUnfit
 from gateway.keys.key import Scope
 from media.frame import FRAME_MS
 
@@ -55,8 +56,17 @@ def add_realtime(router: APIRouter, parts: SpeechParts) -> None:
                 await refuse(socket, answered(error, request_id(socket), openai_error))
                 return
             await accept(socket, {"x-request-id": request_id(socket)})
-            async with metered(parts, "openai", "listen_live", socket):
-                await _Conversation(socket, parts).run()
+            await _serve(socket, parts)
+
+
+async def _serve(socket: WebSocket, parts: SpeechParts) -> None:
+    """Until either side closes, or a drain has waited long enough."""
+    conversation = _Conversation(socket, parts)
+    try:
+        async with parts.door.lasting(), metered(parts, "openai", "listen_live", socket):
+            await conversation.run()
+    except Draining as error:
+        await conversation.part(error)
 
 
 def _check_intent(socket: WebSocket) -> None:
@@ -97,6 +107,12 @@ class _Conversation:
             await self._socket.close(BROKEN, "internal error")
         finally:
             await self._stop_listening()
+
+    async def part(self, error: GatewayError) -> None:
+        """Tell the client why it has to go."""
+        with suppress(WebSocketDisconnect, RuntimeError, ClientSlow):
+            await self._tell_error(error, None)
+        await close(self._socket, SERVICE_RESTART, str(error))
 
     async def _text(self) -> str:
         message = await self._socket.receive()

@@ -17,13 +17,22 @@ from gateway.api.core.listening import Heard, ListenAsk, ListenEvent, Listening
 from gateway.api.core.plain_text import bare
 from gateway.api.core.speech_parts import SpeechParts
 from gateway.api.core.utterances import Began, Stopped
-from gateway.api.dialect import ErrorShape, accept, name_request, refuse, served
-from gateway.api.live_socket import Control, LiveSocket, LiveTerms, Message, Outcome, Sender, close
+from gateway.api.dialect import ErrorShape, accept, name_request, refuse, streamed
+from gateway.api.live_socket import (
+    SERVICE_RESTART,
+    Control,
+    LiveSocket,
+    LiveTerms,
+    Message,
+    Outcome,
+    Sender,
+    close,
+)
 from gateway.api.metering import metered, used
 from gateway.api.smallest.errors import code_of, flat, waves
 from gateway.api.smallest.query import PulseQuery, read_pulse
 from gateway.api.told import message_of
-from gateway.errors import ClientSilent, LimitReached, RequestUnfit
+from gateway.errors import ClientSilent, Draining, LimitReached, RequestUnfit
 from gateway.keys.key import Scope
 
 log = structlog.get_logger(__name__)
@@ -136,7 +145,7 @@ class _Stream:
     async def serve(self) -> None:
         """Never raises: what goes wrong becomes an HTTP answer, or an `error` message and a close code."""
         try:
-            async with served(self._socket, self._parts, Scope.LISTEN):
+            async with streamed(self._socket, self._parts, Scope.LISTEN):
                 async with metered(self._parts, "smallest", "listen_live", self._socket) as meter:
                     meter.outcome = await self._run()
         except WebSocketDisconnect:
@@ -203,6 +212,8 @@ def _closing(error: Exception, status: int) -> int:
     match error:
         case ClientSilent():
             return 1000
+        case Draining():
+            return SERVICE_RESTART
         case LimitReached() | RequestUnfit():
             return 1008
     return 1008 if status < 500 else 1011

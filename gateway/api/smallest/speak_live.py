@@ -21,14 +21,14 @@ from engines.base import SpeechChunk, TtsOptions
 from gateway.api.core.sound_out import RawEncoding, octets
 from gateway.api.core.speech_line import Mark, SpeechLine
 from gateway.api.core.speech_parts import SpeechParts
-from gateway.api.dialect import ErrorShape, accept, name_request, refuse, served
-from gateway.api.live_socket import Message, Outcome, Sender, close, read_control
+from gateway.api.dialect import ErrorShape, accept, name_request, refuse, streamed
+from gateway.api.live_socket import SERVICE_RESTART, Message, Outcome, Sender, close, read_control
 from gateway.api.metering import metered
 from gateway.api.smallest.errors import code_of, flat, waves
 from gateway.api.smallest.speak_ask import ON_SOCKETS, WavesAsk, flag, read_waves
 from gateway.api.told import message_of
 from gateway.audio.encode import Codec, Container
-from gateway.errors import ClientSilent, RequestUnfit
+from gateway.errors import ClientSilent, Draining, RequestUnfit
 from gateway.keys.key import Scope
 
 log = structlog.get_logger(__name__)
@@ -101,7 +101,7 @@ class _Stream:
     async def serve(self) -> None:
         """Never raises: what goes wrong becomes an HTTP answer, or an `error` message and a close code."""
         try:
-            async with served(self._socket, self._parts, Scope.SPEAK):
+            async with streamed(self._socket, self._parts, Scope.SPEAK):
                 async with metered(self._parts, "smallest", "speak_live", self._socket) as meter:
                     meter.outcome = await self._run()
         except WebSocketDisconnect:
@@ -270,8 +270,17 @@ class _Stream:
             await self._tell(error, self._session_id)
         except Exception as gone:
             log.debug("nobody to tell", error=repr(gone))
-        code = 1000 if isinstance(error, ClientSilent) else 1008 if status < 500 else 1011
-        await close(self._socket, code, code_of(error)[1])
+        await close(self._socket, _closing(error, status), code_of(error)[1])
+
+
+def _closing(error: Exception, status: int) -> int:
+    """1008 for what the client did, 1011 for what broke here, 1000 for silence."""
+    match error:
+        case ClientSilent():
+            return 1000
+        case Draining():
+            return SERVICE_RESTART
+    return 1008 if status < 500 else 1011
 
 
 def _idle(text: str) -> float:

@@ -142,3 +142,39 @@ def test_a_licence_keeps_new_work_out(expired: bool, refusal: type[Exception]) -
     with pytest.raises(refusal, match="no more streams"):
         asyncio.run(door.place(NOBODY).__aenter__())
     assert door.taken == 0
+
+
+def test_a_cut_ends_what_lasts_and_nothing_else() -> None:
+    door = Times().door(None)
+
+    async def socket() -> str:
+        try:
+            async with door.place(NOBODY), door.lasting():
+                await asyncio.Event().wait()
+        except Draining:
+            return "drained"
+        return "left"
+
+    async def request() -> None:
+        async with door.place(NOBODY):
+            await asyncio.sleep(0.2)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(socket()), asyncio.create_task(request())]
+        await asyncio.sleep(0)
+        assert await door.cut(0.05) == 1 and door.taken == 1
+        assert await door.cut(0.05) == 0
+        assert await asyncio.gather(*tasks) == ["drained", None] and door.taken == 0
+
+    asyncio.run(main())
+
+
+def test_what_is_late_by_itself_is_not_drained() -> None:
+    door = Times().door(None)
+
+    async def main() -> None:
+        async with door.lasting():
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
