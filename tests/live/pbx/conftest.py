@@ -48,9 +48,11 @@ def node(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "sources": ["127.0.0.2"],
         "domain": exchange.by_address,
         "outbound": True,
+        "refer": "ask",
     }
     rules = [
-        {"trunk": trunk, "extensions": ["???"], "per_minute": 100} for trunk in ("registered", "by-address")
+        {"trunk": trunk, "extensions": ["???"], "per_minute": 100, "refer": trunk == "by-address"}
+        for trunk in ("registered", "by-address")
     ]
     settings = {
         "sip": {"udp_port": exchange.gateway, "trunks": [registered, by_address]},

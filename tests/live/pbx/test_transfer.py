@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from media.wav import read_mono
 from tests.live.gateway.listening import Listener, prompt, same_words
 from tests.live.gateway.node import Node, eventually
 from tests.live.pbx.calling import event, events, order, place, running
-from tests.live.pbx.exchange import SPOKEN, Exchange
+from tests.live.pbx.exchange import ON_HOLD, SPOKEN, Exchange
+from tests.live.sip.phone import HOST, Phone, heard, tone
 
 pytestmark = pytest.mark.live
 
@@ -53,13 +56,51 @@ def test_a_caller_whose_target_is_busy_is_reported_lost(exchange: Exchange, node
 
 def test_whoever_may_not_send_us_elsewhere_goes_on_talking(exchange: Exchange, node: Node) -> None:
     call_id = place(node, "104", trunk="registered", agent="echo")
-    eventually(lambda: _told(exchange), 15.0)
-    assert exchange.variable("TRANSFERRED") == "FAILURE"
+    eventually(lambda: _told(exchange, "FAILURE"), 15.0)
     event(node, call_id, "call.turn", 15.0)
 
 
-def _told(exchange: Exchange) -> None:
-    assert exchange.variable("TRANSFERRED")
+@pytest.fixture
+def phone(node: Node) -> Iterator[Phone]:
+    """Somebody who has called us, and is connected with whom we call for him."""
+    with Phone((HOST, node.sip_port), "echo") as made:
+        made.call()
+        made.rtp.talk(tone(440, 0.2))
+        yield made
+
+
+def test_the_exchange_sends_our_caller_to_another_extension(
+    exchange: Exchange, node: Node, listener: Listener, phone: Phone
+) -> None:
+    exchange.recording("101").unlink(missing_ok=True)
+    call_id = running(node, "1001")
+    assert order(node, call_id, "bridge?wait=20", to="104", trunk="by-address").status_code == 200
+    moved = event(node, call_id, "call.transfer_changed", 15.0, state="done")
+    assert (moved["by"], moved["target"]) == ("104", f"sip:101@{exchange.by_address}")
+    eventually(lambda: _told(exchange, "SUCCESS"), 15.0)
+    phone.rtp.received.clear()
+    phone.rtp.talk(prompt("vm-prev").pcm)
+    phone.rtp.listen(4.0)
+    assert same_words(prompt(ON_HOLD).text, listener.heard_in(heard(phone.rtp.received))) >= 0.6
+    phone.bye()
+    assert event(node, call_id, "call.ended")["reason"] == "caller_hung_up"
+    eventually(lambda: _hears(listener, exchange, "101", "vm-prev"), 20.0)
+
+
+def test_the_exchange_wants_our_caller_at_a_busy_extension_and_keeps_him(
+    exchange: Exchange, node: Node, listener: Listener, phone: Phone
+) -> None:
+    call_id = running(node, "1001")
+    assert order(node, call_id, "bridge?wait=20", to="107", trunk="by-address").status_code == 200
+    moved = event(node, call_id, "call.transfer_changed", 15.0, state="failed")
+    assert moved["sip_code"] == 486
+    phone.rtp.listen(6.0)
+    assert same_words(prompt(SPOKEN).text, listener.heard_in(heard(phone.rtp.received))) >= 0.6
+    phone.bye()
+
+
+def _told(exchange: Exchange, status: str) -> None:
+    assert exchange.variable("TRANSFERRED") == status
 
 
 def _hears(listener: Listener, exchange: Exchange, name: str, spoken: str) -> None:
