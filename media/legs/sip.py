@@ -53,6 +53,7 @@ from media.legs.sip_one_way import OneWayWatch
 from media.legs.sip_playout import SipPlayout
 from media.legs.sip_referral import ReferAnswered, ReferNotified
 from media.legs.sip_referred import Referred
+from media.legs.sip_return import Return
 from media.legs.sip_settings import SipSettings
 from media.legs.sip_transfer import Transfer
 
@@ -124,6 +125,7 @@ class SipLeg:
         self._transfer = Transfer()
         self._referred = Referred(lambda do: desk.on_call(key, do), lambda do: desk.post_to_call(key, do))
         self._hold = Hold(self._offer, owns_call_id=direction is Direction.OUTBOUND)
+        self._return = Return(desk.settings.transfer_return_s, self._hold.repeat, self._begin_hangup)
         self._rang: Ringing | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
         self._up: asyncio.Future[None] = self._loop.create_future()
@@ -241,6 +243,8 @@ class SipLeg:
             )
         except LegError:
             await self._take_back()
+            if self._transfer.agreed and self._expects_audio:
+                self._return.expect()
             raise
 
     async def _take_back(self) -> None:
@@ -319,10 +323,16 @@ class SipLeg:
         """A frame of the far end's audio."""
         self._inbox.hear(frame, voice)
         self._keys.hear(frame)
-        expected = self._state is LegState.UP and not (self._hold.on or self._media.held)
+        if not (frame.dtx or frame.lost):
+            self._return.heard()
+        expected = self._expects_audio
         quiet = self._one_way.frame(FRAME_MS / 1000, nothing=frame.dtx, expected=expected)
         if quiet and not self._desk.bus_stats(self.bus_leg).get("rx_comfort_noise"):
             self._inbox.notice(AudioOneWay(self._loop.time(), quiet, self._media.addresses))
+
+    @property
+    def _expects_audio(self) -> bool:
+        return self._state is LegState.UP and not (self._hold.on or self._media.held)
 
     def fact(self, fact: Fact) -> None:
         """Something that the SIP thread saw."""
@@ -396,6 +406,8 @@ class SipLeg:
         self._check_up()
         if self._state is not LegState.UP or self._media.held == was_held:
             return
+        if self._media.held:
+            self._return.close()
         now = self._loop.time()
         self._inbox.notice(LegHeld(now) if self._media.held else LegResumed(now))
 
@@ -415,6 +427,7 @@ class SipLeg:
         if self._transfer.closed(by_far_end=fact.ended_by is EndedBy.FAR_END, code=fact.sip_code):
             reason = EndReason.TRANSFERRED
         self._hold.close()
+        self._return.close()
         self._referred.close()
         end = CallEnd(self._direction, phase, fact.ended_by, fact.sip_code)
         self._stats = {**fact.stats, **self._own_stats()}

@@ -164,6 +164,9 @@ class SipSettings:
     """Longest wait (1 to 180 s) for an answer of ours to be acknowledged with media."""
     ack_timeout_s: float = 32.0
     """Longest wait (1 to 64 s) for the ACK of our answer; RFC 3261 section 13.3.1.4 says 32."""
+    transfer_return_s: float = 5.0
+    """Seconds (1 to 60) for a far end to be heard again after a transfer that failed, before its call ends as
+    `media_lost`; at half of them it is asked by re-INVITE. 0 waits as long as for any silence."""
     unknown: UnknownSource = UnknownSource.REFUSE
     """What a source without a trunk gets."""
     scanners: tuple[str, ...] = (
@@ -204,6 +207,8 @@ class SipSettings:
         _span("retry_after_s", self.retry_after_s, 1, 3_600)
         _span("answer_timeout_s", self.answer_timeout_s, 1, 180)
         _span("ack_timeout_s", self.ack_timeout_s, 1, 64)
+        if self.transfer_return_s:
+            _span("transfer_return_s", self.transfer_return_s, 1, 60)
         _span("log_level", self.log_level, 0, 4)
         _codecs(self.codecs)
         if not self.codecs:

@@ -15,6 +15,8 @@ class Transfer:
     def __init__(self) -> None:
         self.gone = False
         """The far end went where it was sent; its call with us only has to be hung up."""
+        self.agreed = False
+        """Whether it agreed to the last one, and so may have left us for it."""
         self._referral: Referral | None = None
         self._outcome: asyncio.Future[Outcome] | None = None
         self._progress: TransferProgress = _ignore
@@ -34,6 +36,7 @@ class Transfer:
             await send()
             outcome = await self._until(deadline)
         finally:
+            self.agreed = self._referral.accepted
             self._stale |= {self._referral.cseq} - {0}
             self._referral = self._outcome = None
         if not outcome.gone:

@@ -44,14 +44,15 @@ def test_a_caller_whose_target_does_not_exist_stays_with_us(exchange: Exchange, 
     assert event(node, call_id, "call.ended")["reason"] == "api_hung_up"
 
 
-def test_a_caller_whose_target_is_busy_is_reported_lost(exchange: Exchange, node: Node) -> None:
-    # Asterisk takes the caller out of our call before it tries the target, and never brings him back.
+def test_a_caller_whose_target_is_busy_is_not_left_in_silence(exchange: Exchange, node: Node) -> None:
+    # Asterisk takes the caller out of our call before it tries the target, ends him, and says nothing: asked
+    # by re-INVITE, it hangs up.
     exchange.call_us("9004", speaks="on")
     call_id = running(node, "9004")
-    event(node, call_id, "call.stage_began", stage="agent")
+    event(node, call_id, "call.turn", 15.0)  # he was heard
     sent = order(node, call_id, "transfer?wait=30", to="102")
     assert (sent.status_code, sent.json()["sip_code"]) == (409, 486), sent.text
-    assert event(node, call_id, "call.ended", 40.0)["reason"] == "media_lost"
+    assert event(node, call_id, "call.ended", 8.0)["reason"] == "caller_hung_up"
 
 
 def test_whoever_may_not_send_us_elsewhere_goes_on_talking(exchange: Exchange, node: Node) -> None:

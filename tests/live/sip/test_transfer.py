@@ -104,6 +104,53 @@ def test_a_reported_failure_leaves_the_call_and_takes_it_back_from_hold(
     assert gateway.wait("LegClosed")["reason"] == "transferred"
 
 
+@pytest.fixture(scope="module")
+def brisk() -> Iterator[GatewayProcess]:
+    """One that waits for two seconds only until it hears somebody again."""
+    with GatewayProcess(transfer_return_s=2.0) as process:
+        yield process
+
+
+def lost_after_its_transfer(gateway: GatewayProcess, phone: Phone) -> str:
+    """A far end that was heard, went for a transfer, and reports that the target is busy."""
+    leg = up(gateway, phone)
+    phone.rtp.talk(tone(440, 0.6))
+    phone.respond(referred(gateway, phone, leg), 202)
+    phone.notify("SIP/2.0 486 Busy Here", state="terminated;reason=noresource")
+    assert gateway.wait("leg_error", leg=leg)["code"] == 486
+    return leg
+
+
+@pytest.mark.parametrize("offered", [200, 481])
+def test_a_far_end_that_is_not_heard_again_is_asked_and_then_hung_up(
+    brisk: GatewayProcess, offered: int
+) -> None:
+    with Phone(brisk.sip) as phone:
+        leg = lost_after_its_transfer(brisk, phone)
+        again = phone.expect("INVITE")
+        assert "a=sendrecv" in again.body
+        phone.respond(again, offered, body=phone.sdp() if offered == 200 else "")
+        phone.expect("ACK")
+        if offered == 200:
+            bye = phone.expect("BYE")
+            assert "media_lost" in bye["reason"]
+            phone.respond(bye)
+        closed = brisk.wait("LegClosed", leg=leg)
+    assert closed["reason"] == ("media_lost" if offered == 200 else "signalling_lost")
+
+
+def test_a_far_end_that_is_heard_again_goes_on(brisk: GatewayProcess) -> None:
+    with Phone(brisk.sip) as phone:
+        lost_after_its_transfer(brisk, phone)
+        again = phone.expect("INVITE")  # it had lost its media, and has it again
+        phone.respond(again, 200, body=phone.sdp())
+        phone.expect("ACK")
+        phone.rtp.talk(tone(440, 1.5))
+        assert echoes(phone)
+        phone.bye()
+    assert brisk.wait("LegClosed")["reason"] == "caller_hung_up"
+
+
 def test_a_far_end_that_held_us_for_the_transfer_is_asked_back_when_it_fails(gateway: GatewayProcess) -> None:
     with Phone(gateway.sip) as phone:
         leg = up(gateway, phone)
