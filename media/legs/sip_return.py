@@ -2,8 +2,8 @@
 
 RFC 5589 section 5 has the call go on as before. Asterisk, though, takes its caller out of our call before it
 tries the target; when that is busy it ends him, and tells us nothing more. So whoever was heard before, and
-is not heard again, is offered the same session once more: Asterisk then hangs up, one who lost the dialog says
-so (481), and one who only lost its media has it again. Who stays silent is hung up.
+is not heard again, is offered the same session once more: Asterisk then hangs up, one who lost the dialog
+says so (481), and one who only lost its media has it again. Who stays silent is hung up.
 """
 
 from __future__ import annotations
