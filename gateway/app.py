@@ -120,7 +120,7 @@ class Offhook:
         self.reception = Reception(desk)
         self._closing.push_async_callback(self.reception.aclose)
         self.reach = self._open_reach()
-        self.control.open_calls(desk, self.calls)
+        self.control.open_calls(desk, self.calls, self.store.placed)
         await self._start_sip()
         await self.web.open(self.reception.take, self.metrics)
         await self._start_api()

@@ -24,6 +24,7 @@ from gateway.control.event_log import EventLog
 from gateway.control.guard import Guard
 from gateway.control.guarded_dialer import GuardedDialer, Totals
 from gateway.control.load_watch import LoadWatch
+from gateway.control.once import KeyBook
 from gateway.control.order_desk import OrderDesk
 from gateway.control.originate import Originator
 from gateway.control.twilio_book import TwilioBook
@@ -88,11 +89,11 @@ class ControlRoom:
         self._metrics.watch_counters("outbound_denied", told, guard.stats)
         return self.dialer
 
-    def open_calls(self, desk: Desk, registry: CallRegistry) -> None:
-        """Calls that are ordered, and orders to calls."""
+    def open_calls(self, desk: Desk, registry: CallRegistry, book: KeyBook) -> None:
+        """Calls that are ordered, and orders to calls. `book`: of their idempotency keys."""
         settings = self._config.control
         self._registry = registry
-        self._originator = Originator(desk, self.dialer, settings)
+        self._originator = Originator(desk, self.dialer, settings, book=book)
         self._closing.push_async_callback(self._originator.aclose)
         self._orders = OrderDesk(registry.get, self.feed, settings.orders)
         self._closing.push_async_callback(self._orders.aclose)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,11 +19,12 @@ from gateway.calls.stage import Stage
 from gateway.control.answering import AwaitAnswer, DetectAnswerer, DetectBeside
 from gateway.control.dialer import LONGEST_RING, RING_SECONDS, PlacedLeg
 from gateway.control.guarded_dialer import GuardedDialer
+from gateway.control.once import KeyBook, Once
 from gateway.control.parked import Parked
 from gateway.control.settings import ControlSettings
 from gateway.dialplan.match import Match, Route
 from gateway.dialplan.plan import Dialplan
-from gateway.errors import AdmissionRefused, Draining, RequestUnfit, TooManyCalls
+from gateway.errors import AdmissionRefused, Draining, TooManyCalls
 from gateway.logs import call_context
 from gateway.reception import Desk
 from gateway.route_run import RouteRun
@@ -33,8 +34,6 @@ log = structlog.get_logger(__name__)
 
 PARKED = Route("parked", Match(), ())
 """A route that does nothing: the call waits for orders."""
-_REMEMBERED = 10_000
-"""Idempotency keys that are known, the oldest forgotten first."""
 
 
 class Detect(StrEnum):
@@ -73,13 +72,12 @@ class Originate:
         if not 1 <= self.ring_seconds <= LONGEST_RING:
             raise ValueError(f"ring_seconds: must lie between 1 and {LONGEST_RING:g}")
 
-
-@dataclass(slots=True)
-class _Known:
-    """What an idempotency key stands for."""
-
-    order: Originate
-    call_id: asyncio.Future[str]
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same order, in every process, also when its route was changed meanwhile."""
+        does = self.route.name if self.route.source else repr(self.route.actions)
+        asked = (self.to, does, self.trunk, self.caller, self.ring_seconds, self.detect.value, self.hangs_up)
+        return hashlib.sha256(repr((*asked, self.tape)).encode()).hexdigest()
 
 
 class Originator:
@@ -91,13 +89,15 @@ class Originator:
         dialer: GuardedDialer,
         settings: ControlSettings,
         new_id: Callable[[], str] = lambda: f"out-{secrets.token_hex(8)}",
+        book: KeyBook | None = None,
     ) -> None:
+        """`book`: where all nodes keep idempotency keys; None: here alone."""
         self._desk = desk
         self._dialer = dialer
         self._settings = settings
         self._new_id = new_id
         self._tasks: set[asyncio.Task[None]] = set()
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._once = Once(book)
 
     async def place(
         self,
@@ -111,30 +111,11 @@ class Originator:
 
         `placed` is told the call's id and leg before anything is told of it. The same `key` of the same
         `owner` places one call only, and is answered with its id. Raises `DialDenied`, `DialFailed`,
-        `TooManyCalls`, `Draining`, `EngineError`, and `RequestUnfit` for a key that stands for another call.
+        `TooManyCalls`, `Draining`, `EngineError`, and for the key as `Once.place` does.
         """
         if not key:
             return await self._place(order, placed)
-        known = self._known.get((owner, key))
-        if known is not None:
-            if known.order != order:
-                raise RequestUnfit("was used for another call", field="idempotency_key")
-            return await asyncio.shield(known.call_id)
-        known = _Known(order, asyncio.get_running_loop().create_future())
-        self._known[owner, key] = known
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
-        try:
-            call_id = await self._place(order, placed)
-        except BaseException as error:
-            # Nothing was placed: the next try with this key may succeed.
-            self._known.pop((owner, key), None)
-            told = error if isinstance(error, Exception) else RuntimeError("given up")
-            known.call_id.set_exception(told)
-            known.call_id.exception()
-            raise
-        known.call_id.set_result(call_id)
-        return call_id
+        return await self._once.place(owner, key, order.fingerprint, lambda: self._place(order, placed))
 
     async def aclose(self) -> None:
         """Wait for the tidying of calls that are over; calls must have been drained before."""

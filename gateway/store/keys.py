@@ -31,6 +31,7 @@ TABLE = (
     Row("{limits:<name>}:bucket", "hash", "until it is full again", "tokens left of a rate limit"),
     Row("{limits:<name>}:held", "sorted set", "until the last lease ends", "leases of a concurrency limit"),
     Row("{outbound:<trunk>}:<day>", "hash", "3 days", "minutes and money that calls of ours have used"),
+    Row("{placed}:<hash>", "string", "1 day; 60 s while it is placed", "the call of an idempotency key"),
     Row("{prompts}:<hash>", "string", "`prompt_seconds` from the last use", "a spoken prompt"),
 )
 """All of them; the README shows it."""
@@ -80,6 +81,10 @@ class Keys:
     def outbound(self, trunk: str, day: str) -> str:
         """What calls through a trunk used of a day."""
         return f"{self.prefix}:{{outbound:{trunk}}}:{day}"
+
+    def placed(self, name: str) -> str:
+        """Which call an idempotency key stands for."""
+        return f"{self.prefix}:{{placed}}:{name}"
 
     def prompt(self, digest: str) -> str:
         """A spoken prompt."""

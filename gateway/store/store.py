@@ -21,6 +21,7 @@ from gateway.store.limits import Limits
 from gateway.store.link import Link
 from gateway.store.local_server import LocalServer, ServerUnfit, installed
 from gateway.store.outbound import OutboundTotals
+from gateway.store.placed_calls import PlacedCalls
 from gateway.store.prompts import PromptShelf
 from gateway.store.sessions import Sessions
 from gateway.store.settings import RedisSettings
@@ -58,6 +59,7 @@ class Store:
         )
         self.limits = Limits(link, keys, time.monotonic)
         self.outbound = OutboundTotals(link, keys)
+        self.placed = PlacedCalls(link, keys)
         self.prompts = PromptShelf(link, keys, settings.prompt_seconds)
         self._closing = AsyncExitStack()
 

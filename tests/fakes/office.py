@@ -9,6 +9,7 @@ from typing import Any
 from gateway.calls.record import CallRecord
 from gateway.control.guard import Guard, Spent
 from gateway.control.guarded_dialer import GuardedDialer
+from gateway.control.once import KeyBook
 from gateway.control.originate import Originator
 from gateway.control.outbound_settings import OutboundRule, OutboundSettings
 from gateway.control.settings import ControlSettings
@@ -72,13 +73,17 @@ class Bench:
 class Office(Bench):
     """A front desk that calls out."""
 
-    def __init__(self, *callees: Callee, asr: Any = None, limits: Any = None, **rule: Any) -> None:
+    def __init__(
+        self, *callees: Callee, asr: Any = None, limits: Any = None, book: KeyBook | None = None, **rule: Any
+    ) -> None:
         super().__init__(*callees, **rule)
         extra: dict[str, Any] = {"limits": limits} if limits else {}
         self.desk = FrontDesk(TALK, asr=asr or ScriptedAsr(()), transfers=self.dialer, **extra)
         numbers = iter(range(1, 100))
         settings = ControlSettings(parked_seconds=100.0)
-        self.originator = Originator(self.desk.desk, self.dialer, settings, lambda: f"call{next(numbers)}")
+        self.originator = Originator(
+            self.desk.desk, self.dialer, settings, lambda: f"call{next(numbers)}", book
+        )
 
     async def record(self) -> CallRecord:
         await self.desk.until_idle()

@@ -210,7 +210,7 @@ def test_the_readme_shows_every_key_and_every_key_is_in_the_table() -> None:
     made = [
         keys.queue, keys.finished, keys.usage, keys.workers("asr"), keys.worker("tts", "n"),
         keys.sessions("call"), keys.session("call", "i"), keys.job("i"), keys.usage_seen("i"),
-        keys.bucket("n"), keys.held("n"), keys.outbound("n", "d"), keys.prompt("h"),
+        keys.bucket("n"), keys.held("n"), keys.outbound("n", "d"), keys.placed("h"), keys.prompt("h"),
     ]  # fmt: skip
     shapes = [re.escape("p:" + re.sub("<[a-z]+>", "@", row.pattern)).replace("@", "[a-z]+") for row in TABLE]
     assert all(any(re.fullmatch(shape, key) for shape in shapes) for key in made)
