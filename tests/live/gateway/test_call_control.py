@@ -364,3 +364,23 @@ def test_two_running_calls_are_bridged_and_both_hear(node: Node, caller: Caller)
         (other.call_id, True),
         (other.call_id, False),
     ]
+
+
+def test_a_retry_after_a_restart_dials_nobody_twice(tmp_path: Path) -> None:
+    """The key lies in the node's own Redis, which writes it to disk before the answer."""
+    settings = {"outbound": {"rules": [{"trunk": "local", "extensions": ["phone"]}]}}
+    answers: list[str] = []
+    with Phone(("127.0.0.1", 9)) as phone:
+        for _ in range(2):
+            with Node(tmp_path, settings) as running:
+                phone.wire.aim(("127.0.0.1", running.sip_port))
+                body = {"to": phone.uri, "idempotency_key": "order-7"}
+                answer = httpx.post(f"{running.api}/v1/calls", json=body, timeout=20.0)
+                assert answer.status_code == 201, answer.text
+                answers.append(answer.json()["call_id"])
+                if len(answers) == 1:
+                    phone.take(phone.rings())
+                    phone.bye()
+                else:
+                    assert phone.silence(1.0), "nothing at all is dialled"
+    assert answers[0] == answers[1]
