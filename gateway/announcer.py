@@ -56,6 +56,10 @@ class Announcer:
         """Somebody ended the call from outside; a caller who hangs up does not count."""
         self._closed: asyncio.Future[EndReason | Order] = asyncio.get_running_loop().create_future()
 
+    def of(self, call: Call) -> Announcer:
+        """One that speaks with the same voice in another call."""
+        return Announcer(call, self._voice)
+
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
         """What the caller says now is not for us."""
 

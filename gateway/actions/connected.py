@@ -23,26 +23,27 @@ from media.legs.bridge import Bridge
 from media.tones import ringback
 
 
-async def connect(line: Line, other: Leg, *, ends_on: str = "") -> None:
+async def connect(line: Line, other: Leg, *, ends_on: str = "", replies: int = 0) -> None:
     """Let the caller and the other leg speak until one of them hangs up; the other leg is over then.
 
-    `ends_on`: a key of the caller's that sends the other leg away as well; "" for none. Raises `CallerGone`
+    `ends_on`: a key of the caller's that sends the other leg away as well; "" for none. `replies`: numbers
+    used on the other leg's playout so far. Raises `CallerGone`
     when it was the caller who hung up, and when nobody is left of those whom he brought together; `BrokenOff`
     when he is to go to another route; `StepFailed` when the other hung up for a transfer that failed.
     """
-    await Connection(line, other, ends_on).run()
+    await Connection(line, other, ends_on, replies).run()
 
 
 class Connection:
     """One call's, for as long as anybody is connected in it."""
 
-    def __init__(self, line: Line, other: Leg, ends_on: str) -> None:
+    def __init__(self, line: Line, other: Leg, ends_on: str, replies: int) -> None:
         self._line = line
         self._other: Leg | None = other
         self._ends_on = ends_on
         self._gone: Leg | None = None
         """The other leg, once it is over."""
-        self._replies = 0
+        self._replies = replies
         """Used on the other leg's playout."""
         self._bridge: Bridge | None = None
         self._transfer: Transfer | None = None

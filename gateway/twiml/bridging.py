@@ -15,7 +15,7 @@ from gateway.announcer import CallerGone
 from gateway.calls.call_events import Recorded
 from gateway.control.dialer import Dialer
 from gateway.errors import DialDenied, DialFailed
-from gateway.twiml.dialing import Race, outcome, press
+from gateway.twiml.dialing import Race, Whisper, outcome, press
 from gateway.twiml.form import CallStatus
 from gateway.twiml.host import Dialled, DialProgress, Recording
 from gateway.twiml.recordings import CallRecordings
@@ -35,12 +35,18 @@ class Bridging:
     """The dials of one call."""
 
     def __init__(
-        self, line: Line, dialer: Dialer | None, recordings: CallRecordings, tapes: TapeDisk
+        self,
+        line: Line,
+        dialer: Dialer | None,
+        recordings: CallRecordings,
+        tapes: TapeDisk,
+        whisper: Whisper | None,
     ) -> None:
         self._line = line
         self._dialer = dialer
         self._recordings = recordings
         self._tapes = tapes
+        self._whisper = whisper
         self._dialled = 0
 
     async def dial(
@@ -50,15 +56,15 @@ class Bridging:
         if self._dialer is None:
             log.warning("nobody can be called from here")
             return Dialled(CallStatus.FAILED)
-        race = Race(self._dialer, verb, self._line.call.call_id, self._dialled, told)
+        race = Race(self._dialer, verb, self._line.call.call_id, self._dialled, told, self._whisper)
         self._dialled += len(verb.targets)
         try:
             other = await self._ring(verb, race, answer)
         except (DialDenied, DialFailed) as error:
             status = outcome(error.sip_code) if isinstance(error, DialFailed) else CallStatus.FAILED
-            return Dialled(status, race.attempts[-1].call_sid)
+            return Dialled(status, (race.winner or race.attempts[-1]).call_sid)
         except CallerGone:
-            return Dialled(CallStatus.CANCELED, race.attempts[-1].call_sid)
+            return Dialled(CallStatus.CANCELED, (race.winner or race.attempts[-1]).call_sid)
         return await self._talk(verb, race, other)
 
     async def _ring(self, verb: Dial, race: Race, answer: Callable[[], Awaitable[None]]) -> Leg:
@@ -89,11 +95,12 @@ class Bridging:
             await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True, mode=0o700)
             other = RecordedLeg(other, path, self._tapes)
         began = now()
+        ends_on = "*" if verb.hangup_on_star else ""
         try:
             if isinstance(target := race.winner.target, Number) and target.send_digits:
                 await self._line.announcer.until(press(other, target.send_digits))
             async with asyncio.timeout(verb.time_limit):
-                await connect(self._line, other, ends_on="*" if verb.hangup_on_star else "")
+                await connect(self._line, other, ends_on=ends_on, replies=race.replies)
         except (CallerGone, TimeoutError, LegError, StepFailed) as error:
             log.info("the two have done", why=type(error).__name__)
         finally:

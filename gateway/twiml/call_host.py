@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -24,7 +25,7 @@ from gateway.errors import AppFailed
 from gateway.twiml.bridging import Bridging
 from gateway.twiml.client import shown
 from gateway.twiml.connecting import Connecting
-from gateway.twiml.dialing import press
+from gateway.twiml.dialing import Attempt, press
 from gateway.twiml.form import CallStatus, Fields
 from gateway.twiml.host import Dialled, DialProgress, Gathered, PartialSpeech, Recording
 from gateway.twiml.recordings import CallRecordings, RecordingShelf
@@ -41,7 +42,7 @@ from gateway.twiml.verbs import (
     Stream,
 )
 from media.clock import now
-from media.legs.base import Direction, EndReason, LegError
+from media.legs.base import Direction, EndReason, Leg, LegError
 from media.recorder import TapeDisk
 
 log = structlog.get_logger(__name__)
@@ -75,6 +76,8 @@ class HostParts:
     tapes: TapeDisk
     dialer: Dialer | None
     connecting: Connecting
+    whisper: Callable[[Line, Leg, Attempt, str], Awaitable[int]] | None = None
+    """Runs the documents for those who are dialled; None: they hear none."""
 
 
 class CallHost:
@@ -85,7 +88,8 @@ class CallHost:
         self._hands = hands
         self._parts = parts
         self._recordings = CallRecordings(parts.shelf, line.call.call_id, line.wall)
-        self._bridging = Bridging(line, parts.dialer, self._recordings, parts.tapes)
+        whisper = partial(parts.whisper, line) if parts.whisper is not None else None
+        self._bridging = Bridging(line, parts.dialer, self._recordings, parts.tapes, whisper)
         self._words: dict[str, taping.Recording] = {}
 
     # ------------------------------------------------------------------------------------- the call

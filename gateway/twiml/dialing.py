@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from gateway import twilio_ids
 from gateway.control.dialer import LONGEST_RING, Dialer
@@ -13,6 +13,7 @@ from gateway.errors import DialDenied, DialFailed
 from gateway.twiml.form import CallStatus
 from gateway.twiml.host import DialProgress
 from gateway.twiml.verbs import Dial, Number, Sip
+from media.clock import now
 from media.legs.base import EndReason, Leg, LegRinging
 
 _BUSY = frozenset({486, 600, 603})
@@ -44,14 +45,28 @@ class Attempt:
         return target.number if isinstance(target, Number) else target.uri.partition("?")[0]
 
 
+Whisper: TypeAlias = Callable[[Leg, Attempt, str], Awaitable[int]]
+"""Lets who answered hear his document before he hears the caller, whose number is the last argument.
+
+Returns how many reply numbers it used on his leg's playout. Raises `DialFailed` when nothing follows it.
+"""
+
+
 class Race:
     """Calls the targets of one `<Dial>`; the first who answers wins. Serves `Dialer`."""
 
     def __init__(
-        self, dialer: Dialer, dial: Dial, call_id: str, first: int, told: Callable[[DialProgress], None]
+        self,
+        dialer: Dialer,
+        dial: Dial,
+        call_id: str,
+        first: int,
+        told: Callable[[DialProgress], None],
+        whisper: Whisper | None = None,
     ) -> None:
         """`first`: number of the first of these calls among all that the call dials."""
         self._dialer = dialer
+        self._whisper = whisper
         self._dial = dial
         self._told = told
         self.attempts = [
@@ -59,6 +74,8 @@ class Race:
             for number, target in enumerate(dial.targets)
         ]
         self.winner: Attempt | None = None
+        self.replies = 0
+        """Numbers used on the playout of the winner's leg."""
 
     async def dial(
         self,
@@ -75,7 +92,22 @@ class Race:
         async def call(attempt: Attempt) -> Leg:
             return await self._call(attempt, trunk, caller, rings, on_ringing)
 
-        return await (self._in_turn(call) if self._dial.sequential else self._together(call))
+        leg = await (self._in_turn(call) if self._dial.sequential else self._together(call))
+        if self._whisper is not None and self.winner is not None and self.winner.target.url:
+            await self._whispered(self._whisper, leg, self.winner, caller)
+        return leg
+
+    async def _whispered(self, whisper: Whisper, leg: Leg, winner: Attempt, caller: str) -> None:
+        """He hears his document first. Raises `DialFailed` when he is not to be connected with."""
+        began = now()
+        talks = False
+        try:
+            self.replies = await whisper(leg, winner, caller)
+            talks = True
+        finally:
+            if not talks:
+                await leg.hangup(EndReason.AGENT_HUNG_UP)
+                self.ended(now() - began)
 
     async def _in_turn(self, call: Callable[[Attempt], Awaitable[Leg]]) -> Leg:
         failed: Exception = DialFailed("nobody was called", sip_code=480)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,7 @@ from gateway.twiml.settings import TwimlSettings
 from gateway.twiml.sounds import Sounds
 from gateway.twiml.status import StatusCallbacks
 from gateway.twiml.verbs import Callback
+from gateway.twiml.whispering import Whispering
 from media.legs.base import EndReason
 from media.recorder import TapeDisk
 
@@ -107,7 +108,9 @@ class TwimlNode:
             self.progress.follow(call)
         sounds = Sounds(self.client, self.files, visit, most_octets=self.settings.play_megabytes * 1_000_000)
         connecting = Connecting(call, crew, asking, self.wires, sounds)
-        host = CallHost(line, crew, HostParts(sounds, self.shelf, self.tapes, dialer, connecting))
+        alone = HostParts(sounds, self.shelf, self.tapes, None, connecting)
+        whisper = Whispering(asking, alone).whisper
+        host = CallHost(line, crew, replace(alone, dialer=dialer, whisper=whisper))
         run = TwimlRun(host, asking, app)
 
         def steer(order: RunTwiml) -> None:

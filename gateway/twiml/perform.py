@@ -20,6 +20,7 @@ from gateway.twiml.verbs import (
     Document,
     Gather,
     Hangup,
+    Number,
     Pause,
     Play,
     Record,
@@ -27,6 +28,7 @@ from gateway.twiml.verbs import (
     Refer,
     Reject,
     Say,
+    Sip,
     StartStream,
     StopStream,
     Stream,
@@ -46,6 +48,8 @@ class Ended:
 
     rejected: bool = False
     """Whether it was refused instead of taken."""
+    hung_up: bool = False
+    """Whether `<Hangup>` said so, and it did not come to its own end."""
 
 
 class Performer:
@@ -73,7 +77,7 @@ class Performer:
             case Redirect(url, method):
                 return Ask(absolute(self._base, url), method)
             case Hangup():
-                return Ended()
+                return Ended(hung_up=True)
             case Reject(reason):
                 return await self._reject(reason)
             case Pause(length) if first and not host.answered:
@@ -156,7 +160,9 @@ class Performer:
         return Ask(absolute(self._base, record.action), record.method, fields)
 
     async def _dial(self, dial: Dial) -> Ask | None:
-        dialled = await self._host.dial(dial, DialTeller(self._asking, self._base, dial).told)
+        targets = tuple(map(self._whole_target, dial.targets))
+        teller = DialTeller(self._asking, self._base, dial)
+        dialled = await self._host.dial(replace(dial, targets=targets), teller.told)
         if dial.record and dialled.bridged:
             RecordingTeller(self._host, self._asking, self._base).told(dial, dialled.recording)
         if not dial.action:
@@ -175,6 +181,9 @@ class Performer:
 
     def _whole_noun(self, noun: Stream | ConversationRelay) -> Stream | ConversationRelay:
         return self._whole(noun) if isinstance(noun, Stream) else noun
+
+    def _whole_target(self, target: Number | Sip) -> Number | Sip:
+        return replace(target, url=absolute(self._base, target.url)) if target.url else target
 
     def _whole(self, stream: Stream) -> Stream:
         if not stream.status_callback:

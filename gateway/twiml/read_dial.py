@@ -96,30 +96,23 @@ def _targets(attributes: Attributes) -> tuple[Number | Sip, ...]:
 
 
 def _number(attributes: Attributes) -> Number:
-    _screened(attributes)
     attributes.ignored(_AMD | {"byoc": "the trunk is chosen by the rules of this node"})
     return Number(
         _digits(attributes, attributes.element.text),
         _keys(attributes, "sendDigits"),
         attributes.callback(),
+        attributes.url("url"),
+        attributes.method(),
     )
 
 
 def _sip(attributes: Attributes) -> Sip:
-    _screened(attributes)
     attributes.ignored(_AMD)
     uri = _address(attributes)
     attributes.ignored(dict.fromkeys(("username", "password"), "the trunk's own are used"))
     if "?" in uri:
         attributes.remark("", "headers in the address are passed over")
-    return Sip(uri, attributes.callback())
-
-
-def _screened(attributes: Attributes) -> None:
-    """A document that the called party hears first may refuse the caller: it is never left out in silence."""
-    attributes.method()
-    if attributes.text("url"):
-        raise attributes.error("a document for the called party is not served here", "url")
+    return Sip(uri, attributes.callback(), attributes.url("url"), attributes.method())
 
 
 def _address(attributes: Attributes) -> str:

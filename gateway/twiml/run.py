@@ -19,11 +19,12 @@ import structlog
 from gateway.errors import AppFailed, TwimlError
 from gateway.twiml.answer import document_of
 from gateway.twiml.asking import App, Asking, Inline
+from gateway.twiml.attributes import UNFIT
 from gateway.twiml.client import Ask, shown
 from gateway.twiml.form import Fields
 from gateway.twiml.host import VerbHost
 from gateway.twiml.perform import Ended, Performer
-from gateway.twiml.verbs import Document
+from gateway.twiml.verbs import Document, Verb
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +43,14 @@ class _Redirected(Exception):
 class TwimlRun:
     """Runs documents one after another over a call."""
 
-    def __init__(self, host: VerbHost, asking: Asking, app: App | Inline) -> None:
+    def __init__(
+        self, host: VerbHost, asking: Asking, app: App | Inline, verbs: frozenset[type[Verb]] = frozenset()
+    ) -> None:
+        """`verbs`: the only ones that its documents may hold; none: all."""
         self._host = host
         self._asking = asking
         self._app = app
+        self._verbs = verbs
         self._next: App | Inline | None = None
         self._nudge = asyncio.Event()
 
@@ -98,6 +103,9 @@ class TwimlRun:
     async def _perform(self, document: Document, base: str) -> Ask | Ended:
         for remark in document.remarks:
             log.info("twiml was passed over", why=str(remark))
+        for verb in document.verbs:
+            if self._verbs and type(verb) not in self._verbs:
+                raise AppFailed(f"<{type(verb).__name__}> has no place in this document", code=UNFIT)
         performer = Performer(self._host, self._asking, base)
         return await self._unless_redirected(performer.perform(document))
 

@@ -38,7 +38,7 @@ class DialTeller:
             self._asking.fields,
             call_sid=moved.call_sid,
             caller=self._caller,
-            called=_called(moved.target),
+            called=called(moved.target),
             direction="outbound-dial",
             parent=self._asking.fields.call_sid,
             headers=(),
@@ -50,7 +50,8 @@ class DialTeller:
         line.tell(Ask(url, callback.method, fields.form(moved.status, extra)))
 
 
-def _called(target: Number | Sip) -> str:
+def called(target: Number | Sip) -> str:
+    """Whom a dialled call reaches, as apps are told."""
     return target.number if isinstance(target, Number) else target.uri
 
 

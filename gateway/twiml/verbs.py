@@ -109,6 +109,9 @@ class Number:
     send_digits: str = ""
     """Keys pressed when it answers, before the two are connected."""
     callback: Callback | None = None
+    url: str = ""
+    """Of a document that he who answers hears before the two are connected; "" for none."""
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,9 @@ class Sip:
 
     uri: str
     callback: Callback | None = None
+    url: str = ""
+    """As of `Number`."""
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)

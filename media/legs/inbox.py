@@ -20,22 +20,23 @@ class Inbox:
         self._watchers: list[LegListener] = []
         """Told everything first, and at once."""
         self._listener: LegListener | None = None
+        self._closed: LegClosed | None = None
+        """Told again to whoever comes later."""
         self._frames: deque[tuple[AudioFrame, Voice]] = deque(maxlen=_WAITING_FRAMES)
         self._events: deque[LegEvent] = deque(maxlen=_WAITING_EVENTS)
 
     def attach(self, listener: LegListener) -> None:
         """Deliver what waited, then all else at once. Events come before frames, but for the closing."""
         self._listener = listener
-        closed = [event for event in self._events if isinstance(event, LegClosed)]
         for event in self._events:
             if not isinstance(event, LegClosed):
                 listener.notice(event)
         for frame, voice in self._frames:
             listener.hear(frame, voice)
-        for event in closed:
-            listener.notice(event)
         self._events.clear()
         self._frames.clear()
+        if self._closed is not None:
+            listener.notice(self._closed)
 
     def watch(self, watcher: LegListener) -> None:
         """Tell one more what waits, and all else at once."""
@@ -55,6 +56,8 @@ class Inbox:
 
     def notice(self, event: LegEvent) -> None:
         """One event."""
+        if isinstance(event, LegClosed):
+            self._closed = event
         for watcher in self._watchers:
             watcher.notice(event)
         if self._listener is not None:

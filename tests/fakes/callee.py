@@ -109,6 +109,7 @@ class Callee(ScriptedCaller):
         event = LegClosed(reason, self.now(), code)
         self.tell(event)
         self.closed = True
+        self.last: list[LegEvent] = [event]
 
     def watch(self, listener: LegListener) -> None:
         for event in self.inbox.waiting:
@@ -118,6 +119,8 @@ class Callee(ScriptedCaller):
     def attach(self, listener: LegListener) -> None:
         self.inbox.attached = listener
         waiting, self.inbox.waiting = self.inbox.waiting, []
+        if self.closed and not waiting:
+            waiting = self.last
         for event in waiting:
             listener.notice(event)
 
