@@ -1,20 +1,28 @@
-"""Speaks texts and files into a leg before a conversation begins, or instead of one."""
+"""Speaks texts and files into a leg before a conversation begins, or instead of one.
+
+a route's action ── say, play ──┐
+                                ├── turns, one after the other ──> utterance ──> the leg's playout
+obey(SayNow, PlayNow) ──────────┘                 ▲
+obey(ClearNow), hush() ───────────────────────────┘ silence it in this step of the loop
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
-from contextlib import aclosing
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engines.base import EngineTimeout, TtsOptions
+from engines.base import EngineError, EngineTimeout, TtsOptions
 from gateway.calls.call import Call
 from gateway.calls.deadlines import paced
-from gateway.calls.orders import Order
+from gateway.calls.orders import MOST_WAITING, ClearNow, Order, OrderRefused, PlayNow, SayNow
 from gateway.calls.speaking import SpeakingVoice
 from gateway.prompts import sentences
+from gateway.speaking_turns import SpeakingTurns
 from media.frame import AudioFrame, Pcm, Voice
 from media.legs.base import DtmfReceived, EndReason, LegClosed, LegEvent, PlayoutDrained
 from media.wav import read_mono
@@ -24,6 +32,7 @@ T = TypeVar("T")
 _SPARE = 3.0
 """Seconds beyond its length that an announcement may take to be heard out."""
 _ROOM_WAIT = 0.1
+_WENT_ON = "the call went on to something else before it was heard"
 
 
 class CallerGone(Exception):
@@ -42,15 +51,41 @@ class BrokenOff(Exception):
         self.order = order
 
 
+@dataclass(eq=False, slots=True)
+class _Utterance:
+    """What is being said."""
+
+    task: asyncio.Task[None]
+    ordered: bool
+    """From outside; else the route says it."""
+    cut: bool = False
+    cleared: bool = False
+
+
 class Announcer:
-    """A leg's listener that says one thing at a time, and keeps the keys that are pressed meanwhile."""
+    """A leg's listener that says one thing at a time, and keeps the keys that are pressed meanwhile.
+
+    What `say`, `phrase`, `play` and `sound` return is False when it was cleared by order: what belongs to it
+    and was still to follow (the rest of a question, the next round of a loop) is not wanted either.
+    """
 
     def __init__(self, call: Call, voice: SpeakingVoice) -> None:
         self._call = call
         self._leg = call.leg
         self._voice = voice
+        self._turns = SpeakingTurns()
+        self._now: _Utterance | None = None
+        self._reply = 0
         self._written = 0
         self._drained = asyncio.Event()
+        self._waiting = 0
+        """What was ordered and is not over."""
+        self._cleared = 0
+        """Grows with each clear: what was ordered before is not said any more."""
+        self._left = 0
+        """Grows whenever the call goes on to something else."""
+        self._aside = False
+        self._told: Callable[[bool], None] = _nobody
         self._reason: EndReason | None = None
         self.ordered = asyncio.Event()
         """Somebody ended the call from outside; a caller who hangs up does not count."""
@@ -81,6 +116,7 @@ class Announcer:
 
     def break_off(self, order: Order) -> None:
         """Whatever is being said or awaited ends with `BrokenOff`, until `go_on`."""
+        self._left += 1
         if not self._closed.done():
             self._closed.set_result(order)
 
@@ -92,7 +128,7 @@ class Announcer:
 
     def notice(self, event: LegEvent) -> None:
         match event:
-            case PlayoutDrained(reply=reply) if reply == self._call.replies:
+            case PlayoutDrained(reply=reply) if reply == self._reply:
                 self._drained.set()
             case DtmfReceived():
                 self._call.keys_ahead.append(event)
@@ -113,7 +149,9 @@ class Announcer:
         """Whether the call neither ends nor makes room for something."""
         return not self._closed.done()
 
-    async def say(self, text: str, *, language: str = "", voice: str = "") -> None:
+    # ---------------------------------------------------------------------------- what the route says
+
+    async def say(self, text: str, *, language: str = "", voice: str = "") -> bool:
         """Speak a text to its end, in another language or voice if asked.
 
         Raises `CallerGone`, `EngineError`.
@@ -122,26 +160,97 @@ class Announcer:
         if language or voice:
             # Another language's voice is not the configured one.
             options = replace(options, language=language or options.language, voice=voice)
-        self._begin()
-        for sentence in sentences(text):
-            await self._speak(sentence, options)
-        await self._heard_out()
+        return await self._in_turn(partial(self._text, text, options))
 
-    async def phrase(self, text: str) -> None:
+    async def phrase(self, text: str) -> bool:
         """Speak a phrase whole, as it lies in the cache. Raises `CallerGone`, `EngineError`."""
-        self._begin()
-        await self._speak(text, self._voice.options)
-        await self._heard_out()
+        return await self._in_turn(partial(self._speak, text, self._voice.options))
 
-    async def play(self, path: Path) -> None:
+    async def play(self, path: Path) -> bool:
         """Play a WAV file to its end. Raises `CallerGone`; `OSError` and `ValueError` for an unfit file."""
-        await self.sound(await asyncio.to_thread(read_mono, path, self._leg.sample_rate))
+        return await self._in_turn(partial(self._file, path))
 
-    async def sound(self, pcm: Pcm) -> None:
+    async def sound(self, pcm: Pcm) -> bool:
         """Play samples at the leg's rate to their end. Raises `CallerGone`."""
-        self._begin()
-        await self._write(pcm)
-        await self._heard_out()
+        return await self._in_turn(partial(self._write, pcm))
+
+    def hush(self) -> None:
+        """What the route says falls silent in this step of the loop; what was ordered is heard out."""
+        if self._now is None or not self._now.ordered:
+            self._leg.playout.clear()
+
+    async def quiet(self) -> None:
+        """Wait until nothing is being said and nothing that was ordered waits."""
+        async with self._turns.turn():
+            pass
+
+    # ---------------------------------------------------------------------------- what is said by order
+
+    async def obey(self, order: SayNow | PlayNow | ClearNow) -> None:
+        """Say it after what sounds now, or instead; returns when it was heard, or cleared.
+
+        Raises `OrderRefused`.
+        """
+        if isinstance(order, ClearNow):
+            self._cleared += 1
+            self._cut(cleared=True)
+            return
+        if not self._leg.sample_rate:
+            raise OrderRefused("nothing can be heard before the call is up")
+        if self._waiting >= MOST_WAITING:
+            raise OrderRefused(f"{MOST_WAITING} texts wait already; clear them first")
+        self._waiting += 1
+        try:
+            await self._ordered(order, self._cleared, self._left)
+        except CallerGone:
+            raise OrderRefused("the call ended before it was heard") from None
+        except BrokenOff:
+            raise OrderRefused(_WENT_ON) from None
+        except (EngineError, OSError, ValueError) as error:
+            raise OrderRefused(f"it could not be said: {error}") from error
+        finally:
+            self._waiting -= 1
+
+    @contextmanager
+    def besides(self, told: Callable[[bool], None]) -> Iterator[None]:
+        """`told` learns when something ordered begins (True) and ceases to sound, while the context lasts."""
+        self._told = told
+        if self._aside:
+            told(True)
+        try:
+            yield
+        finally:
+            self._told = _nobody
+
+    async def _ordered(self, order: SayNow | PlayNow, cleared: int, left: int) -> None:
+        if order.interrupt:
+            self._cut(cleared=False)
+        async with self._turns.turn(first=order.interrupt):
+            if cleared != self._cleared:
+                return
+            if left != self._left:
+                raise OrderRefused(_WENT_ON)
+            speak = (
+                partial(self._text, order.text, self._voice.options)
+                if isinstance(order, SayNow)
+                else partial(self._file, order.file)
+            )
+            self._aside = True
+            self._told(True)
+            try:
+                await self._utter(speak, ordered=True)
+            finally:
+                self._aside = False
+                self._told(False)
+
+    def _cut(self, *, cleared: bool) -> None:
+        """Silence what sounds, in this step of the loop."""
+        if self._now is not None:
+            self._now.cut, self._now.cleared = True, cleared
+            self._now.task.cancel()
+            self._leg.playout.clear()
+
+    # ------------------------------------------------------------------------------------- what is awaited
 
     async def until(self, work: Awaitable[T]) -> T:
         """What comes of the work, which is cancelled when the call ends first, or makes room.
@@ -164,11 +273,45 @@ class Announcer:
         """Let time pass. Raises `CallerGone`."""
         await self.until(asyncio.sleep(seconds))
 
-    def _begin(self) -> None:
+    # ------------------------------------------------------------------------------------ how it is said
+
+    async def _in_turn(self, speak: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        self.check()
+        async with self._turns.turn():
+            return await self._utter(speak, ordered=False)
+
+    async def _utter(self, speak: Callable[[], Coroutine[Any, Any, None]], *, ordered: bool) -> bool:
+        """To its end; False when it was cleared. Whoever cancels it leaves the leg silent."""
         self.check()
         self._call.replies += 1
+        self._reply = self._call.replies
         self._written = 0
         self._drained.clear()
+        task = asyncio.get_running_loop().create_task(self._heard_out(speak), name="speak")
+        self._now = saying = _Utterance(task, ordered)
+        try:
+            closed = self._closed
+            racers: set[asyncio.Future[Any]] = {task, closed}
+            await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                _check(closed)
+        finally:
+            broken = not task.done()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            if broken:
+                self._leg.playout.clear()
+            self._now = None
+        if not saying.cut:
+            task.result()
+        return not saying.cleared
+
+    async def _text(self, text: str, options: TtsOptions) -> None:
+        for sentence in sentences(text):
+            await self._speak(sentence, options)
+
+    async def _file(self, path: Path) -> None:
+        await self._write(await asyncio.to_thread(read_mono, path, self._leg.sample_rate))
 
     async def _speak(self, sentence: str, spoken: TtsOptions) -> None:
         rate = self._leg.sample_rate
@@ -187,18 +330,19 @@ class Announcer:
         written = 0
         while written < len(pcm):
             self.check()
-            written += self._leg.playout.write(pcm[written:], self._call.replies)
+            written += self._leg.playout.write(pcm[written:], self._reply)
             if written < len(pcm):
                 await asyncio.sleep(_ROOM_WAIT)
         self._written += written
 
-    async def _heard_out(self) -> None:
+    async def _heard_out(self, speak: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await speak()
         self._leg.playout.finish()
         if not self._written:
             return
         seconds = self._written / self._leg.sample_rate + _SPARE
         # A far end on hold drains nothing; the call goes on all the same.
-        await self.until(_bounded(self._drained.wait(), seconds))
+        await _bounded(self._drained.wait(), seconds)
 
 
 def _check(closed: asyncio.Future[EndReason | Order]) -> None:
@@ -213,3 +357,7 @@ async def _bounded(work: Coroutine[Any, Any, bool | None], seconds: float) -> No
             await work
     except TimeoutError:
         pass
+
+
+def _nobody(on: bool) -> None:
+    """Nobody wants to know."""

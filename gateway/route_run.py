@@ -181,6 +181,7 @@ class RouteRun:
             except CallerGone as gone:
                 end = CallOver(gone.reason)
             finally:
+                self._announcer.stop(end.reason)
                 if isinstance(self._joining, Meeting):
                     self._joining.part()
                 elif self._joining is not None:  # he was dialled for a call that is over
@@ -314,6 +315,7 @@ class RouteRun:
 
     async def _perform(self, stage: Stage) -> StageEnd:
         """Let a stage have the leg until it is over. Raises `CallerGone`."""
+        await self._announcer.quiet()
         self._announcer.check()
         self._stage = stage
         try:
@@ -340,6 +342,8 @@ class RouteRun:
         if not isinstance(order, End) and (self._announcer.ending or self._call.closed is not None):
             raise OrderRefused("the call is ending")
         match order:
+            case SayNow() | PlayNow() | ClearNow() if self._stage is None:
+                await self._announcer.obey(order)
             case SayNow() | PlayNow() | ClearNow() | CollectKeys() | Mute() | SwitchLanguage():
                 await self._staged().obey(order)
             case SendKeys(digits):

@@ -58,6 +58,17 @@ class Asking:
         deaf = self._asking and not self._ask.barge_in
         return self._hears_speech and not self._keys and not deaf and not self.done
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is the caller's turn, and his silence runs against him."""
+        answering = self._speaking or self._awaited or self._texts
+        return not self.done and not self._asking and bool(self._keys or not answering)
+
+    def wait_anew(self, now: float) -> None:
+        """What the caller had to listen to is over: he has all his time again."""
+        if self.waits:
+            self.due = now + (self._ask.digit_timeout if self._keys else self._ask.timeout)
+
     def asked(self, now: float) -> None:
         """The question was heard out."""
         if self._asking and not self.done:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from gateway.actions.line import Line, StepFailed
-from gateway.actions.parties import Party, Silence, bridge_of, next_reply, party_of
+from gateway.actions.parties import Party, Silence, bridge_of, next_reply, party_of, whispered
 from gateway.actions.reach import failure_word, sounding
 from gateway.actions.referred import Ear, Found, Transfer, refuse
 from gateway.announcer import BrokenOff, CallerGone
@@ -113,14 +113,15 @@ class Connection:
         self._bridge = bridge = bridge_of(party_of(self._line, key), self._far(other), replies)
         call.happened(BridgeChanged(now(), other.leg_id, on=True))
         try:
-            await announcer.until(bridge.run())
+            with announcer.besides(whispered(bridge, self._line)):
+                await announcer.until(bridge.run())
             announcer.check()
         except CallerGone:
             if not self._left_to_another:
                 raise
         finally:
             self._bridge = None
-            call.leg.playout.clear()
+            announcer.hush()
             call.lend(announcer)
             call.happened(BridgeChanged(now(), other.leg_id, on=False))
 

@@ -18,7 +18,7 @@ from gateway.actions import steps_ask, steps_reach
 from gateway.actions.line import Line, StepFailed
 from gateway.actions.webhook import PlanHooks
 from gateway.agents.base import AgentError
-from gateway.announcer import BrokenOff
+from gateway.announcer import BrokenOff, CallerGone
 from gateway.calls.call_events import RouteTaken, StageBegan
 from gateway.calls.orders import BridgeCall, BridgeDial, GoTo, Order, OrderRefused, RunTwiml
 from gateway.calls.stage import CallOver
@@ -128,6 +128,8 @@ class Flow:
             while True:
                 try:
                     end, first = first or await self._steps(route.steps), None
+                    if end is None or isinstance(end, CallOver):
+                        await self._last_orders()
                 except BrokenOff as broken:
                     end = await self._obeyed(broken.order)
                 if isinstance(end, CallOver):
@@ -141,6 +143,12 @@ class Flow:
             log.error("the route runs in a circle", route=route.name, why=str(error))
             await self._apologise()
             return CallOver(EndReason.INTERNAL_ERROR)
+
+    async def _last_orders(self) -> None:
+        """What somebody outside wanted said is said before the end. Raises `BrokenOff`."""
+        await self._line.announcer.quiet()
+        with suppress(CallerGone):
+            self._line.announcer.check()
 
     async def _obeyed(self, order: Order) -> Away | None:
         """Somebody outside has another use for the call than the action that was running."""

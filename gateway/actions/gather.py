@@ -64,6 +64,8 @@ class _Gathering:
         self._prompt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._held_at = math.nan
+        self._aside = False
+        """Something that was ordered is being said."""
         self._over: asyncio.Future[Heard | None] = asyncio.get_running_loop().create_future()
 
     async def run(self, prompt: Callable[[], Awaitable[None]]) -> Heard | None:
@@ -74,7 +76,8 @@ class _Gathering:
         listening = loop.create_task(self._transcribe(), name="transcribe")
         try:
             self._type_ahead()
-            return await announcer.until(self._over)
+            with announcer.besides(self._talked_over):
+                return await announcer.until(self._over)
         finally:
             self._disarm()
             for task in (self._prompt, listening):
@@ -154,7 +157,7 @@ class _Gathering:
         """Fall silent in this very step of the loop."""
         if self._prompt is not None and not self._prompt.done():
             self._prompt.cancel()
-            self._line.call.leg.playout.clear()
+            self._line.announcer.hush()
 
     async def _speak(self, prompt: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -194,9 +197,17 @@ class _Gathering:
 
     # ------------------------------------------------------------------------------------------ its clock
 
+    def _talked_over(self, on: bool) -> None:
+        """Keys and words count meanwhile; silence does not, and counts anew from the end."""
+        self._aside = on
+        if not on:
+            self._asking.wait_anew(now())
+        self._arm()
+
     def _arm(self) -> None:
         self._disarm()
-        if self._asking.due < math.inf and math.isnan(self._held_at) and not self._over.done():
+        paused = not math.isnan(self._held_at) or (self._aside and self._asking.waits)
+        if self._asking.due < math.inf and not paused and not self._over.done():
             self._timer = asyncio.get_running_loop().call_at(self._asking.due, self._ring)
 
     def _disarm(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 from gateway.actions.connected import awaited, connect
 from gateway.actions.line import Line
-from gateway.actions.parties import bridge_of, next_reply, party_of
+from gateway.actions.parties import bridge_of, next_reply, party_of, whispered
 from gateway.actions.referred import FAREWELL, Found, Transfer, refuse
 from gateway.announcer import CallerGone
 from gateway.calls.call_events import BridgeChanged
@@ -107,10 +108,13 @@ class Meeting:
         self._bridge = bridge_of(party_of(one), party_of(other), replies)
         self._tell(on=True)
         try:
-            await self._bridge.run()
+            with ExitStack() as whispers:
+                for line in self._lines:
+                    whispers.enter_context(line.announcer.besides(whispered(self._bridge, line)))
+                await self._bridge.run()
         finally:
             for line in self._lines:
-                line.call.leg.playout.clear()
+                line.announcer.hush()
                 line.call.lend(line.announcer)
             self._tell(on=False)
             self._over.set()

@@ -42,6 +42,18 @@ def next_reply(line: Line) -> int:
     return line.call.replies
 
 
+def whispered(bridge: Bridge, line: Line) -> Callable[[bool], None]:
+    """What is said by order into a connected call: its far end alone hears it, instead of the other."""
+
+    def told(on: bool) -> None:
+        if on:
+            bridge.give_way(line.call.leg)
+        else:
+            bridge.go_on(line.call.leg, next_reply(line))
+
+    return told
+
+
 def bridge_of(one: Party, other: Party, replies: tuple[int, int]) -> Bridge:
     """Not yet running. `replies`: see `Bridge`."""
 

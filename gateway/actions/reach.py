@@ -53,7 +53,6 @@ async def sounding(line: Line, sound: Pcm) -> AsyncIterator[None]:
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        line.call.leg.playout.clear()
 
 
 class _Told:
@@ -69,8 +68,8 @@ class _Told:
 
 async def _loop(line: Line, sound: Pcm) -> None:
     try:
-        while len(sound):
-            await line.announcer.sound(sound)
+        while len(sound) and await line.announcer.sound(sound):
+            pass
     except (CallerGone, BrokenOff):
         pass
 

@@ -71,10 +71,7 @@ async def record(line: Line, step: Step, action: Record) -> Steps | None:
 
 async def voicemail(line: Line, step: Step, action: Voicemail, hooks: PlanHooks | None) -> Steps | None:
     """Greet, take a message, deliver it, also when the caller hung up. Raises `CallerGone`, `OSError`, ..."""
-    if action.say or not action.play:
-        await line.announcer.say(line.spoken(action.say or GREETING))
-    if action.play:
-        await line.announcer.play(action.play)
+    await _greet(line, action)
     path = place(line, f"{FOLDER}/{action.mailbox}")
     tape = Tape(path, action.max_seconds, action.silence, action.finish_key, words=action.transcript)
     recording = await taping.record(line, tape)
@@ -90,11 +87,19 @@ async def voicemail(line: Line, step: Step, action: Voicemail, hooks: PlanHooks 
     return None
 
 
+async def _greet(line: Line, action: Voicemail) -> None:
+    if action.say or not action.play:
+        if not await line.announcer.say(line.spoken(action.say or GREETING)):
+            return
+    if action.play:
+        await line.announcer.play(action.play)
+
+
 def _prompt(line: Line, question: Gather, before: str) -> Callable[[], Awaitable[None]]:
     async def speak() -> None:
         for text in (before, question.say):
-            if text:
-                await line.announcer.say(line.spoken(text))
+            if text and not await line.announcer.say(line.spoken(text)):
+                return
         if question.play:
             await line.announcer.play(question.play)
 

@@ -99,6 +99,9 @@ class _Taping:
         self._segment = 0
         self._open_since = math.nan
         self._quiet_since = 0.0
+        self._spoken_until = 0.0
+        self._aside = False
+        """Something that was ordered is being said, to which the caller listens."""
         self._texts: dict[int, str] = {}
         self._lost = False
         self._all_words = asyncio.Event()
@@ -117,7 +120,8 @@ class _Taping:
         call.keys_ahead.clear()
         call.lend(self)
         try:
-            ending = await announcer.until(self._over)
+            with announcer.besides(self._talked_over):
+                ending = await announcer.until(self._over)
         except (CallerGone, BrokenOff):
             ending = "hangup"
         finally:
@@ -139,17 +143,23 @@ class _Taping:
                     self.spoke, self._quiet_since = True, math.inf
                     self._start_segment(at)
                 case SpeechEnded():
-                    self._quiet_since = at - PAUSE_MS / 1000
+                    self._quiet_since = self._spoken_until = at - PAUSE_MS / 1000
                     self._end_segment()
         if self._recognition is not None:
             self._recognition.push(frame)
             if at - self._open_since > LONGEST_SENTENCE:
                 self._end_segment()
                 self._start_segment(at, preroll=False)
-        if self._tape.silence and at - self._quiet_since >= self._tape.silence:
+        if self._tape.silence and not self._aside and at - self._quiet_since >= self._tape.silence:
             self._finish("silence")
         if at >= self._tape.max_seconds:
             self._finish("longest")
+
+    def _talked_over(self, on: bool) -> None:
+        """What is said to the caller meanwhile is not on the tape, which holds him alone."""
+        self._aside = on
+        if not math.isinf(self._quiet_since):
+            self._quiet_since = self._samples / self._rate
 
     def notice(self, event: LegEvent) -> None:
         if isinstance(event, DtmfReceived):
@@ -167,7 +177,7 @@ class _Taping:
         """What was said, without the quiet that only showed that it was over."""
         pcm = np.concatenate(self._frames) if self._frames else np.zeros(0, np.int16)
         if self._over.done() and not self._over.cancelled() and self._over.result() == "silence":
-            keep = (self._quiet_since + PAUSE_MS / 1000) * self._rate
+            keep = (self._spoken_until + PAUSE_MS / 1000) * self._rate
             return pcm[: int(keep)] if self.spoke else pcm[:0]
         return pcm
 

@@ -14,6 +14,8 @@ from media.legs.base import EndReason
 
 LONGEST_TEXT = 10_000
 """Characters of one text to speak."""
+MOST_WAITING = 16
+"""Texts and sounds of one call that may wait to be heard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,13 @@ from gateway.agents.base import AgentError, CallInfo, FaultKind
 from gateway.agents.sound import SoundAgent
 from gateway.calls.call import Call
 from gateway.calls.call_events import AgentFault
-from gateway.calls.orders import ClearNow, Mute, Order, OrderRefused, PlayNow, SayNow
+from gateway.calls.orders import MOST_WAITING, ClearNow, Mute, Order, OrderRefused, PlayNow, SayNow
 from gateway.calls.session import Obey
 from gateway.calls.settings import SessionSettings
 from gateway.calls.sound_talk import SoundTalk
 from gateway.calls.sound_words import ordered_sound
 from gateway.calls.speaking import SpeakingVoice
 from gateway.calls.stage import CallOver, Done, Leave, StageEnd
-from gateway.calls.unasked import MOST_WAITING
 from media.clock import now
 from media.frame import FRAME_MS, AudioFrame, Voice
 from media.legs.base import (

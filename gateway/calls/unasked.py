@@ -16,12 +16,9 @@ from functools import partial
 
 from gateway.agents.base import PlaySound, ReplyPart, Say
 from gateway.agents.companion import Companion
-from gateway.calls.orders import OrderRefused, PlayNow, SayNow
+from gateway.calls.orders import MOST_WAITING, OrderRefused, PlayNow, SayNow
 from media.frame import Pcm
 from media.wav import read_mono
-
-MOST_WAITING = 16
-"""Texts and sounds that may wait for the floor."""
 
 
 @dataclass(eq=False, slots=True)

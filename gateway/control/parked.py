@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from engines.base import EngineError
-from gateway.announcer import Announcer, BrokenOff, CallerGone
+from gateway.announcer import Announcer
 from gateway.calls.call import Call
 from gateway.calls.orders import ClearNow, Order, OrderRefused, PlayNow, SayNow
 from gateway.calls.speaking import SpeakingVoice
 from gateway.calls.stage import CallOver, Leave, StageEnd
 from media.frame import AudioFrame, Voice
 from media.legs.base import EndReason, LegClosed, LegEvent
-
-_MOST_WAITING = 100
 
 
 class Parked:
@@ -25,11 +22,6 @@ class Parked:
         self._announcer = Announcer(call, voice)
         self._limit = limit
         self._end: asyncio.Future[StageEnd] = asyncio.get_running_loop().create_future()
-        self._speaking: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
-        self._waiting = 0
-        self._cleared = 0
-        """Grows with each clear: what was ordered before it is not said any more."""
 
     async def run(self) -> StageEnd:
         """Until somebody hangs up, or orders something that needs the leg."""
@@ -40,7 +32,8 @@ class Parked:
         except TimeoutError:
             return CallOver(EndReason.MAX_DURATION)
         finally:
-            self._clear()
+            self._announcer.stop(EndReason.MAX_DURATION)
+            await self._announcer.quiet()
 
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
         """Nobody listens here."""
@@ -62,54 +55,17 @@ class Parked:
     async def obey(self, order: Order) -> None:
         """See `Stage.obey`. Returns when it was heard, or cleared."""
         match order:
-            case SayNow(interrupt=interrupt) | PlayNow(interrupt=interrupt):
-                if interrupt:
-                    self._clear()
-                await self._speak(order)
-            case ClearNow():
-                self._clear()
+            case SayNow() | PlayNow() | ClearNow():
+                await self._announcer.obey(order)
             case _:
                 raise OrderRefused("the call is in nobody's hands, and can only say and play")
 
-    async def _speak(self, order: SayNow | PlayNow) -> None:
-        if self._waiting >= _MOST_WAITING:
-            raise OrderRefused(f"{_MOST_WAITING} texts wait already; clear them first")
-        number = self._cleared
-        self._waiting += 1
-        try:
-            async with self._turn:
-                if number == self._cleared and not self._end.done():
-                    await self._said(order)
-        finally:
-            self._waiting -= 1
-
-    async def _said(self, order: SayNow | PlayNow) -> None:
-        work = (
-            self._announcer.say(order.text) if isinstance(order, SayNow) else self._announcer.play(order.file)
-        )
-        self._speaking = task = asyncio.get_running_loop().create_task(work, name="say-order")
-        try:
-            await asyncio.wait({task})
-        finally:
-            task.cancel()
-            self._speaking = None
-        try:
-            task.result()
-        except asyncio.CancelledError:
-            self._call.leg.playout.clear()
-        except CallerGone:
-            raise OrderRefused("the far end has hung up") from None
-        except BrokenOff:
-            raise OrderRefused("the call went on to something else meanwhile") from None
-        except (EngineError, OSError, ValueError) as error:
-            self._call.leg.playout.clear()
-            raise OrderRefused(f"cannot be said: {error}") from None
-
-    def _clear(self) -> None:
-        self._cleared += 1
-        if self._speaking is not None:
-            self._speaking.cancel()
-
     def _finish(self, end: StageEnd) -> None:
-        if not self._end.done():
-            self._end.set_result(end)
+        if self._end.done():
+            return
+        match end:
+            case CallOver(reason):
+                self._announcer.stop(reason)
+            case Leave(order):
+                self._announcer.break_off(order)
+        self._end.set_result(end)

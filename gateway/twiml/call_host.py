@@ -121,7 +121,7 @@ class CallHost:
         await self._line.announcer.wait(seconds)
 
     def hush(self) -> None:
-        self._line.call.leg.playout.clear()
+        self._line.announcer.hush()
 
     async def pause(self, seconds: float) -> None:
         await self._line.announcer.wait(seconds)
@@ -141,23 +141,23 @@ class CallHost:
 
     # --------------------------------------------------------------------------- what the caller hears
 
-    async def say(self, say: Say) -> None:
+    async def say(self, say: Say) -> bool:
         if not say.text:
-            return
+            return True
         announcer, voice = self._line.announcer, say.voice
         language = self._language(say.language)
         try:
-            await announcer.say(say.text, language=language, voice=voice)
+            return await announcer.say(say.text, language=language, voice=voice)
         except EngineRefused as refused:
             if not language and not voice:
                 raise
             log.warning("said in the usual voice", language=language, voice=voice, why=str(refused))
-            await announcer.say(say.text)
+            return await announcer.say(say.text)
 
-    async def play(self, url: str) -> None:
+    async def play(self, url: str) -> bool:
         announcer = self._line.announcer
         sound = await announcer.until(self._parts.sounds.pcm(url, self._line.call.leg.sample_rate))
-        await announcer.sound(sound)
+        return await announcer.sound(sound)
 
     async def press(self, digits: str) -> None:
         try:
@@ -202,23 +202,27 @@ class CallHost:
                 match one:
                     case Say(loop=loop):
                         for _ in range(loop or _MOST_LOOPS):
-                            await self.say(one)
+                            if not await self.say(one):
+                                return
                     case Play():
-                        await self._play_prompt(one)
+                        if not await self._play_prompt(one):
+                            return
                     case Pause(length):
                         await self.pause(length)
 
         return prompt
 
-    async def _play_prompt(self, play: Play) -> None:
+    async def _play_prompt(self, play: Play) -> bool:
         if play.digits:
             await self.press(play.digits)
-            return
+            return True
         try:
             for _ in range(play.loop or _MOST_LOOPS):
-                await self.play(play.url)
+                if not await self.play(play.url):
+                    return False
         except AppFailed as error:
             log.warning("a sound cannot be had", why=str(error), code=error.code)
+        return True
 
     async def record(self, record: Record) -> Recording | None:
         self._began("record")

@@ -112,11 +112,11 @@ class VerbHost(Protocol):
 
     async def pause(self, seconds: float) -> None: ...
 
-    async def say(self, say: Say) -> None:
-        """Speak a text once, to its end."""
+    async def say(self, say: Say) -> bool:
+        """Speak a text once, to its end. False when it was cleared by order: no further round is wanted."""
 
-    async def play(self, url: str) -> None:
-        """Play a sound from the web once, to its end. Raises `AppFailed` when it cannot be had."""
+    async def play(self, url: str) -> bool:
+        """Play a sound from the web once, as `say` does. Raises `AppFailed` when it cannot be had."""
 
     async def press(self, digits: str) -> None:
         """Send keys to the far end; `w` waits half a second."""

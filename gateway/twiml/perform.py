@@ -97,7 +97,8 @@ class Performer:
         match verb:
             case Say():
                 for _ in range(_times(verb.loop)):
-                    await host.say(verb)
+                    if not await host.say(verb):
+                        break
             case Play():
                 await self._play(verb)
             case Pause(length):
@@ -132,7 +133,8 @@ class Performer:
         url = absolute(self._base, play.url)
         for _ in range(_times(play.loop)):
             try:
-                await self._host.play(url)
+                if not await self._host.play(url):
+                    return
             except AppFailed as error:
                 log.warning("a sound cannot be had", why=str(error), code=error.code)
                 return

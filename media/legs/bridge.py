@@ -51,8 +51,8 @@ class Bridge:
         keeps: Callable[[Leg, str], bool] = lambda leg, key: False,
     ) -> None:
         """`replies`: the numbers under which the playouts of `a` and `b` take the other's voice, if they
-        must; nothing else may then be played there meanwhile. Patched legs play what they are given instead
-        of the voice.
+        must; nothing else may then be played there meanwhile, but after `give_way`. Patched legs play what
+        they are given instead of the voice.
 
         `on_event` and `on_frame` are told everything, on the loop's thread. `lend` lets us hear a leg, for
         whoever hears it himself and passes on. `keeps`: whether a key that this far end pressed is meant for
@@ -90,6 +90,21 @@ class Bridge:
         """Separate them; both stay up. Idempotent, returns at once."""
         self._over.set()
 
+    def give_way(self, leg: Leg) -> None:
+        """Carry nothing to this leg, whose playout is wanted for something else, until `go_on`.
+
+        Patched legs play by themselves what they are given; there it changes nothing.
+        """
+        self._towards(leg).gives_way = True
+
+    def go_on(self, leg: Leg, reply: int) -> None:
+        """Carry the other's voice to this leg again, under a number of its playout that is new."""
+        self._towards(leg).begin(reply)
+
+    def _towards(self, leg: Leg) -> _Side:
+        """The side that carries to this leg."""
+        return self._b if leg is self._a.leg else self._a
+
     def _changed(self, event: LegEvent) -> None:
         if isinstance(event, LegClosed):
             self._over.set()
@@ -110,6 +125,8 @@ class _Side:
     ) -> None:
         self.leg = leg
         self.carries = False
+        self.gives_way = False
+        """The other leg's playout is wanted for something else."""
         self.closed: LegClosed | None = None
         self.dropped = 0
         """Samples that the other leg could not take in time."""
@@ -124,9 +141,15 @@ class _Side:
         self._rates = (0, 0)
         self._keys: asyncio.Queue[str] = asyncio.Queue(_MOST_KEYS)
 
+    def begin(self, reply: int) -> None:
+        """Carry from now on, under this number."""
+        self.gives_way = False
+        self._reply = reply
+        self._written = 0
+
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
         """Hand the frame on where nothing native does."""
-        if self.carries and self._other.sample_rate:
+        if self.carries and not self.gives_way and self._other.sample_rate:
             self._carry(frame)
         if self._on_frame is not None:
             self._on_frame(self.leg, frame, voice)

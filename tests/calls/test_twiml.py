@@ -16,7 +16,7 @@ from gateway.actions.flow import Reach
 from gateway.agents.text_socket import DialFailed
 from gateway.audio.files import AudioFiles
 from gateway.audio.outbound import Guard
-from gateway.calls.orders import OrderRefused, RunTwiml, SayNow
+from gateway.calls.orders import CollectKeys, OrderRefused, RunTwiml
 from gateway.calls.record import CallRecord
 from gateway.calls.settings import Engines, SessionSettings
 from gateway.control.guard import Guard as TollGuard
@@ -452,7 +452,7 @@ def test_an_order_that_cannot_be_run_is_refused() -> None:
     refusals: list[str] = []
 
     async def order(run: RouteRun) -> None:
-        for one in (RunTwiml(document="<Response><Sya/></Response>"), SayNow("x")):
+        for one in (RunTwiml(document="<Response><Sya/></Response>"), CollectKeys(4)):
             with pytest.raises(OrderRefused) as refused:
                 await run.obey(one)
             refusals.append(refused.value.detail)

@@ -66,13 +66,15 @@ class ScriptedHost:
     async def pause(self, seconds: float) -> None:
         await self._do(f"pause {seconds:g}", seconds)
 
-    async def say(self, say: Say) -> None:
+    async def say(self, say: Say) -> bool:
         await self._do(f"say {say.text}")
+        return True
 
-    async def play(self, url: str) -> None:
+    async def play(self, url: str) -> bool:
         if url in self.missing:
             raise AppFailed(f"{url} answered 404", code=11200)
         await self._do(f"play {url}")
+        return True
 
     async def press(self, digits: str) -> None:
         await self._do(f"press {digits}")
