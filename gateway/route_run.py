@@ -177,7 +177,11 @@ class RouteRun:
                 self._closing.push_async_callback(self._line.aclose)
                 self._call.asked = self._asked
                 self._closing.callback(self._limited().cancel)
-                end = await self._flow().run(self._route, await self._open())
+                opened = await self._open()
+                if isinstance(opened, CallOver):
+                    end = opened
+                else:
+                    end = await self._flow().run(self._route, opened.order if opened else None)
             except CallerGone as gone:
                 end = CallOver(gone.reason)
             finally:
@@ -231,18 +235,12 @@ class RouteRun:
             log.info("a transfer was asked for, and nobody is connected who could be transferred")
             self._line.spawn(refuse(self._leg))
 
-    async def _open(self) -> Away | None:
+    async def _open(self) -> CallOver | Leave | None:
         """What comes before the route; None when the route may begin."""
         for stage in self._opening:
             match await self._perform(stage):
-                case CallOver() as over:
-                    return over
-                case Leave(SwitchAgent(agent, handoff)):
-                    return await self.converse(agent, covered=False, hasty=False, handoff=handoff)
-                case Leave(GoTo() | RunTwiml() as away):
-                    return away
-                case Leave(BridgeDial() | BridgeCall()):
-                    await self.join()
+                case CallOver() | Leave() as end:
+                    return end
         return None
 
     async def answer(self) -> None:
@@ -264,7 +262,10 @@ class RouteRun:
     async def talk(self, agent: Agent | SoundAgent, kind: str) -> StageEnd:
         """See `Talker.talk`."""
         self._parts.live.connected(self._call.call_id, kind)
-        return await self._perform(self._stage_of(agent, covered=True, hasty=True))
+        end = await self._perform(self._stage_of(agent, covered=True, hasty=True))
+        if isinstance(end, Leave):  # for another route, another agent, somebody else: the documents are over
+            raise BrokenOff(end.order)
+        return end
 
     def steered(self, steer: Callable[[RunTwiml], None] | None) -> None:
         """See `TwimlCrew.steered`."""

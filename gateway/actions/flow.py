@@ -20,7 +20,7 @@ from gateway.actions.webhook import PlanHooks
 from gateway.agents.base import AgentError
 from gateway.announcer import BrokenOff, CallerGone
 from gateway.calls.call_events import RouteTaken, StageBegan
-from gateway.calls.orders import BridgeCall, BridgeDial, GoTo, Order, OrderRefused, RunTwiml
+from gateway.calls.orders import BridgeCall, BridgeDial, GoTo, Order, OrderRefused, RunTwiml, SwitchAgent
 from gateway.calls.stage import CallOver
 from gateway.control.dialer import Dialer
 from gateway.dialplan import variables
@@ -67,8 +67,10 @@ OnStep: TypeAlias = Callable[[Step, Mapping[str, str]], None]
 class Crew(TwimlCrew, Protocol):
     """What a route needs of whoever runs the call."""
 
-    async def converse(self, agent: str, *, covered: bool, hasty: bool) -> Away | None:
+    async def converse(self, agent: str, *, covered: bool, hasty: bool, handoff: str = "") -> Away | None:
         """Let an agent talk; None when it is done with the call that goes on.
+
+        `handoff`: what it should know, in words.
 
         `covered`: something follows a failure, so no goodbye is said. `hasty`: it follows the first one, no
         second try is waited for. Raises `CallerGone`, and `StepFailed` when the agent or what it needs is
@@ -119,26 +121,24 @@ class Flow:
         self._early = False
         self._resorting = False
 
-    async def run(self, route: Route, first: Away | None = None) -> CallOver:
+    async def run(self, route: Route, order: Order | None = None) -> CallOver:
         """Do the route, and those it leads to. Raises `CallerGone`.
 
-        `first`: what was ordered before the route could begin, in its place.
+        `order`: what was ordered before the route could begin, in its place.
         """
         try:
             while True:
                 try:
-                    end, first = first or await self._steps(route.steps), None
-                    if end is None or isinstance(end, CallOver):
+                    end = await (self._steps(route.steps) if order is None else self._obeyed(order))
+                    order = None
+                    if isinstance(end, RunTwiml):
+                        end = await self._ordered(end)
+                    if not isinstance(end, GoTo):
                         await self._last_orders()
+                        return end or CallOver(EndReason.DIALPLAN_HUNG_UP)
+                    route = self._jump(end.route)
                 except BrokenOff as broken:
-                    end = await self._obeyed(broken.order)
-                if isinstance(end, CallOver):
-                    return end
-                if end is None:
-                    return CallOver(EndReason.DIALPLAN_HUNG_UP)
-                if isinstance(end, RunTwiml):
-                    return await self._ordered(end)
-                route = self._jump(end.route)
+                    order = broken.order
         except Exhausted as error:
             log.error("the route runs in a circle", route=route.name, why=str(error))
             await self._apologise()
@@ -159,6 +159,8 @@ class Flow:
                 return order
             case BridgeDial() | BridgeCall():
                 await self._crew.join()
+            case SwitchAgent(agent, handoff):
+                return await self._crew.converse(agent, covered=False, hasty=False, handoff=handoff)
         return None
 
     async def _ordered(self, order: RunTwiml) -> CallOver:

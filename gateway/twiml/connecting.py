@@ -43,7 +43,10 @@ class Talker(Protocol):
     """Lets an agent have the call."""
 
     async def talk(self, agent: Agent | SoundAgent, kind: str) -> StageEnd:
-        """Until it lets go, or the call is over. Raises `CallerGone`."""
+        """Until it lets go, or the call is over.
+
+        Raises `CallerGone`, and `BrokenOff` when somebody outside has another use for the call.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from gateway.actions.flow import Reach
 from gateway.agents.text_socket import DialFailed
 from gateway.audio.files import AudioFiles
 from gateway.audio.outbound import Guard
-from gateway.calls.orders import CollectKeys, OrderRefused, RunTwiml
+from gateway.calls.orders import BridgeDial, CollectKeys, GoTo, Order, OrderRefused, RunTwiml, SwitchAgent
 from gateway.calls.record import CallRecord
 from gateway.calls.settings import Engines, SessionSettings
 from gateway.control.guard import Guard as TollGuard
@@ -26,6 +26,7 @@ from gateway.control.outbound_settings import OutboundRule, OutboundSettings
 from gateway.dialplan.actions import SayText
 from gateway.dialplan.actions_reach import Twiml
 from gateway.dialplan.match import Match, Route
+from gateway.dialplan.plan import Dialplan
 from gateway.dialplan.steps import Step, plain
 from gateway.live_calls import LiveCalls
 from gateway.metrics import Metrics
@@ -160,7 +161,7 @@ def place(
         records = _Records()
         tts = ToneTts()
         parts = CallParts(
-            agent=lambda name: ScriptedAgent(),
+            agent=lambda name: ScriptedAgent(greeting=f"This is {name}."),
             engines=Engines(ScriptedAsr(speaks), tts),
             session=SessionSettings(),
             observers=(node.progress, records),
@@ -174,7 +175,9 @@ def place(
         does.append((until, LegClosed(EndReason.CALLER_HUNG_UP, until)))
         caller = Caller([span[:2] for span in speaks], does)
         step = Step(action, plain(*map(SayText, fallback)))
-        run = RouteRun(parts, caller, Route("app", Match(), (step,), "plan.yaml:1"), "call-1")
+        route = Route("app", Match(), (step,), "plan.yaml:1")
+        other = Route("other", Match(never=True), plain(SayText("Another route.")))
+        run = RouteRun(parts, caller, route, "call-1", Dialplan((route, other)))
 
         async def order() -> None:
             await asyncio.sleep(3.0)
@@ -446,6 +449,71 @@ def test_a_running_call_can_be_sent_to_another_document() -> None:
     came = place({"/voice": twiml(connect), "/b": twiml("<Say>B</Say>")}, beside=elsewhere)
     assert came.tts.spoken == ["B"], "a bot lets go as well"
     assert came.dial.sockets[0].got[-1][1]["event"] == "stop"
+
+
+BUSY = {
+    "stream": '<Connect action="/done"><Stream url="wss://app.example.com/bot"/></Connect><Say>After</Say>',
+    "relay": '<Connect action="/done"><ConversationRelay url="wss://app.example.com/r"/></Connect>',
+    "gather": '<Gather timeout="30"><Say>Hi</Say></Gather>',
+    "pause": '<Pause length="30"/>',
+}
+"""What a document may be doing when the order comes."""
+
+
+@pytest.mark.parametrize("doing", BUSY)
+@pytest.mark.parametrize("given", ["plan", "order"])
+def test_another_route_is_taken_whatever_a_document_does(doing: str, given: str) -> None:
+    async def orders(run: RouteRun) -> None:
+        if given == "order":
+            await run.obey(RunTwiml(f"{BASE}/busy"))
+            await asyncio.sleep(2.0)
+        await run.obey(GoTo("other"))
+
+    busy = twiml(BUSY[doing])
+    says: Says = {"/voice": busy if given == "plan" else twiml("<Pause length='30'/>"), "/busy": busy}
+    came = place(says, beside=orders)
+    assert came.tts.spoken[-1] == "Another route." and "After" not in came.tts.spoken
+    assert came.reason is EndReason.DIALPLAN_HUNG_UP and came.app.forms("/done") == []
+    for socket in came.dial.sockets:
+        assert socket.closed_by_us.is_set(), "the app's socket is let go"
+
+
+@pytest.mark.parametrize("doing", BUSY)
+def test_a_call_is_connected_with_somebody_whatever_a_document_does(doing: str) -> None:
+    async def order(run: RouteRun) -> None:
+        await run.obey(BridgeDial("5"))
+
+    callee = Callee(hangs_up=6.0)
+    came = place({"/voice": twiml(BUSY[doing])}, beside=order, callees=[callee])
+    assert came.record is not None
+    bridged = [event for event in came.record.as_json()["events"] if event["event"] == "bridge_changed"]
+    assert [event["on"] for event in bridged] == [True, False]
+    assert came.reason is EndReason.DIALPLAN_HUNG_UP
+
+
+@pytest.mark.parametrize("doing", ["stream", "relay"])
+def test_another_agent_takes_over_from_a_connected_app(doing: str) -> None:
+    async def order(run: RouteRun) -> None:
+        await run.obey(SwitchAgent("helper"))
+
+    came = place({"/voice": twiml(BUSY[doing])}, beside=order, until=20.0)
+    assert "This is helper." in came.tts.spoken
+    assert came.reason is EndReason.CALLER_HUNG_UP
+
+
+def test_an_order_may_follow_another_while_a_document_was_ordered() -> None:
+    async def orders(run: RouteRun) -> None:
+        following: list[Order] = [RunTwiml(f"{BASE}/b"), GoTo("other")]
+        for one in following:
+            await run.obey(one)
+            await asyncio.sleep(1.5)
+
+    says: Says = {
+        "/voice": twiml("<Pause length='30'/>"),
+        "/b": twiml("<Say>Second</Say><Pause length='30'/>"),
+    }
+    came = place(says, beside=orders)
+    assert came.tts.spoken == ["Second", "Another route."]
 
 
 def test_an_order_that_cannot_be_run_is_refused() -> None:
