@@ -341,9 +341,13 @@ def test_a_call_is_bridged_with_somebody_who_is_called_for_it(node: Node, caller
     assert caller.ended()["reason"] == "dialplan_hung_up"
 
 
-def test_two_running_calls_are_bridged_and_both_hear(node: Node, caller: Caller) -> None:
+@pytest.mark.parametrize("events", [101, 110])
+def test_two_running_calls_are_bridged_and_both_hear(node: Node, caller: Caller, events: int) -> None:
+    """`events`: the payload type under which the second phone wants keys; each has its own (RFC 3264)."""
+    caller.phone.events = 96
     caller.taken()
     other = Caller(node)
+    other.phone.events = events
     with other.phone:
         other.taken()
         assert caller.order("bridge", call_id=other.call_id).json()["done"]
@@ -355,6 +359,11 @@ def test_two_running_calls_are_bridged_and_both_hear(node: Node, caller: Caller)
         for phone, hertz in ((caller.phone, 700), (other.phone, 440)):
             came = heard(phone.rtp.received)[-4000:-1600]
             assert abs(pitch(came) - hertz) < 8 and loudness(came) > 3000
+        for phone, hears, code in ((caller.phone, other.phone, 5), (other.phone, caller.phone, 7)):
+            phone.rtp.key(code)
+            hears.rtp.listen(1.0)
+            came_as = {(p.payload_type, p.payload[0]) for p in hears.rtp.received if p.payload_type >= 96}
+            assert came_as == {(hears.events, code)}
         other.phone.bye()
         caller.phone.respond(caller.phone.expect("BYE"))
         assert other.ended()["reason"] == "caller_hung_up"

@@ -57,6 +57,12 @@ class Message:
         assert host and port, f"no audio in {self.body!r}"
         return host[1], int(port[1])
 
+    @property
+    def events(self) -> int:
+        """Payload type under which its SDP wants keys at 8 kHz (RFC 4733 section 7); 0 when it takes none."""
+        found = re.search(r"^a=rtpmap:(\d+) telephone-event/8000", self.body, re.MULTILINE)
+        return int(found[1]) if found else 0
+
 
 def parse(data: bytes) -> Message:
     """Take a message apart."""
@@ -147,6 +153,8 @@ class Rtp:
     ssrc: int = field(default_factory=lambda: secrets.randbits(32))
     seq: int = field(default_factory=lambda: secrets.randbits(15))
     timestamp: int = field(default_factory=lambda: secrets.randbits(31))
+    events: int = 101
+    """Payload type of the keys that we send: the one that the far end's SDP names (RFC 3264 section 5.1)."""
 
     def __post_init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -194,7 +202,7 @@ class Rtp:
             duration = 160 * min(i + 1, packets)
             self.send(
                 struct.pack("!BBH", code, 0x8A if end else 0x0A, duration),
-                payload_type=101, step=0, marker=i == 0,
+                payload_type=self.events, step=0, marker=i == 0,
             )  # fmt: skip
             self.listen(0.02)
         self.timestamp += 160 * packets
@@ -236,6 +244,8 @@ class Phone:
         """`port`: of its signalling by UDP; 0 takes a free one."""
         self.wire = Wire(transport, target, port)
         self.rtp = Rtp()
+        self.events = 101
+        """Payload type under which our SDP wants keys."""
         self.called = called
         self.target_uri = f"sip:{called}@{target[0]}:{target[1]}"
         self._call_id = secrets.token_hex(8)
@@ -261,13 +271,14 @@ class Phone:
 
     # --- messages ---
 
-    def sdp(self, *, payloads: str = "0 101", direction: str = "sendrecv", extra: str = "") -> str:
+    def sdp(self, *, payloads: str = "", direction: str = "sendrecv", extra: str = "") -> str:
         """An offer with our address."""
         self._version += 1
+        events, payloads = self.events, payloads or f"0 {self.events}"
         return (
             f"v=0\r\no=phone 1 {self._version} IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\n"
             f"m=audio {self.rtp.port} RTP/AVP {payloads}\r\n"
-            f"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n{extra}a={direction}\r\n"
+            f"a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} 0-16\r\n{extra}a={direction}\r\n"
         )
 
     def request(
@@ -321,7 +332,7 @@ class Phone:
         if contact := re.search(r"<([^>]+)>", message["contact"]):
             self._contact = contact[1]
         if message.body:
-            self.rtp.target = message.rtp
+            self._talk_to(message)
 
     def respond(
         self,
@@ -352,8 +363,12 @@ class Phone:
         assert contact, f"no contact in {invite}"
         self._contact = contact[1]
         if invite.body:
-            self.rtp.target = invite.rtp
+            self._talk_to(invite)
         return invite
+
+    def _talk_to(self, message: Message) -> None:
+        self.rtp.target = message.rtp
+        self.rtp.events = message.events or self.rtp.events
 
     def take(self, invite: Message) -> None:
         """Answer a call from the gateway and see it acknowledged."""
