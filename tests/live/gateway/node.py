@@ -75,6 +75,11 @@ class Node:
     def target(self) -> str:
         return f"127.0.0.1:{self.sip_port}"
 
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Of SIP, by transport."""
+        return {"udp": self.sip_port}
+
     def logged(self, event: str, seconds: float = 10.0) -> dict[str, Any]:
         """The next log line of this event."""
         until = time.monotonic() + seconds

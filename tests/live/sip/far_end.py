@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from callers.sipp import find_sipp, free_port
-from tests.live.sip.process import GatewayProcess
 from tests.live.sip.steps import scenario
+
+
+class Called(Protocol):
+    """What SIPp calls, or is called by: a gateway or a whole node."""
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Of SIP, by transport."""
 
 
 class FarEnd:
@@ -17,16 +25,18 @@ class FarEnd:
 
     def __init__(
         self,
-        gateway: GatewayProcess,
+        gateway: Called,
         steps: Sequence[str],
         folder: Path,
         *,
+        port: int = 0,
         limit: float = 15.0,
         repeats: bool = True,
     ) -> None:
-        """`limit`: seconds after which a scenario that hangs has failed. `repeats` off: SIPp sends nothing
-        twice by itself and takes no message for a repetition, because the scenario names them."""
-        self.port, self.media_port = free_port(), free_port()
+        """`port`: its own for SIP; 0 takes a free one. `limit`: seconds after which a scenario that hangs has
+        failed. `repeats` off: SIPp sends nothing twice by itself and takes no message for a repetition,
+        because the scenario names them."""
+        self.port, self.media_port = port or free_port(), free_port()
         self.uri = f"sip:far@127.0.0.1:{self.port}"
         self._limit = limit
         self._folder = folder / f"sipp-{self.port}"
