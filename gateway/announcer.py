@@ -89,6 +89,7 @@ class Announcer:
         self._reason: EndReason | None = None
         self.ordered = asyncio.Event()
         """Somebody ended the call from outside; a caller who hangs up does not count."""
+        self._ended_by: EndReason | None = None
         self._closed: asyncio.Future[EndReason | Order] = asyncio.get_running_loop().create_future()
 
     def of(self, call: Call) -> Announcer:
@@ -100,6 +101,7 @@ class Announcer:
 
     def stop(self, reason: EndReason) -> None:
         """Whatever is being said or awaited ends with `CallerGone`."""
+        self._ended_by = self._ended_by or reason
         self.ordered.set()
         self._over(reason)
 
@@ -109,8 +111,11 @@ class Announcer:
             self._closed.set_result(reason)
 
     def gone(self, reason: EndReason) -> None:
-        """Whoever was brought together here has done; `reason` counts from now on, whatever came before."""
-        self._reason = reason
+        """Those whom the caller brought together have done: `reason` counts, though he hung up before.
+
+        Unless somebody ended it from outside: then that is why.
+        """
+        self._reason = reason = self._ended_by or reason
         self._closed = asyncio.get_running_loop().create_future()
         self._closed.set_result(reason)
 

@@ -191,9 +191,10 @@ def test_who_does_not_hang_up_after_his_transfer_is_hung_up() -> None:
         phone.ask()
         await asyncio.sleep(7.0)
         assert phone.hung_up == [EndReason.TRANSFERRED]
-        house.desk.registry.__iter__().__next__().hang_up(EndReason.API_HUNG_UP)
-        await house.record()
-        assert target.hung_up
+        (call,) = house.desk.registry
+        call.hang_up(EndReason.API_HUNG_UP)
+        record = await house.record()
+        assert target.hung_up and record.end_reason is EndReason.API_HUNG_UP
 
     run_virtual(main())
 
