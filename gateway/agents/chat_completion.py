@@ -178,7 +178,11 @@ class Completion:
                         return self._more(choice.delta.content)
                     if named:
                         return ""  # from here on it is late only as one that speaks would be
+        except openai.APIStatusError as error:
+            raise _translate(error) from error
         except openai.APIError as error:
+            if self._stream is not None and isinstance(error, openai.APIConnectionError):
+                raise _Trouble("the connection to the chat endpoint broke", kind=FaultKind.CUT) from error
             raise _translate(error) from error
         except _GARBAGE as error:
             told = "the chat endpoint sent something that is no completion"

@@ -51,7 +51,7 @@ class DeadlineSettings:
     """Agent asked to its first text. The dead-air guard acts before; this one frees what is stuck."""
     agent_next: float = 10.0
     """... and from one piece of text to the next."""
-    agent_lull: float = 1.3
+    agent_lull: float = 1.0
     """Silence in the middle of a reply, all of it so far heard, before a filler is said."""
     agent_silent: float = 3.4
     """... before the rest is given up and apologised for."""

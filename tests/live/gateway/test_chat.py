@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from callers.sipp import CallPlan, Sipp
 from tests.fakes.chat_endpoint import Answer, ChatEndpoint, Pause, chat_endpoint
 from tests.live.gateway.listening import Listener, prompt, same_words, speech
 from tests.live.gateway.node import Node
+from tests.live.gateway.threaded import threaded
 
 pytestmark = pytest.mark.live
 
@@ -24,30 +22,9 @@ PLAN = "routes:\n" + "".join(
 ANSWER = "Of course. You can dial again in ten minutes."
 
 
-@contextmanager
-def served(*answers: Answer) -> Iterator[tuple[ChatEndpoint, str]]:
+def served(*answers: Answer) -> AbstractContextManager[tuple[ChatEndpoint, str]]:
     """The endpoint in a thread with a loop of its own."""
-    ready = threading.Event()
-    found: list[tuple[ChatEndpoint, str]] = []
-    stopping: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        stopping.append((asyncio.get_running_loop(), stop))
-        async with chat_endpoint(*answers) as endpoint:
-            found.append(endpoint)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert ready.wait(5.0)
-        yield found[0]
-    finally:
-        loop, stop = stopping[0]
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(5.0)
+    return threaded(lambda: chat_endpoint(*answers))
 
 
 def _agent(url: str) -> dict[str, object]:
