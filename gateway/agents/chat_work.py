@@ -13,7 +13,7 @@ from gateway.agents.base import Do, FaultKind, Mishap, ReplyPart, Say, Settle, W
 from gateway.agents.chat_completion import ChatBackend, ToolCall
 from gateway.agents.chat_history import Message
 from gateway.agents.tools.box import Asked, ToolMisused
-from gateway.agents.tools.call_tools import LEAVES, CallTool
+from gateway.agents.tools.call_tools import LEAVES, PARTS, CallTool
 from gateway.agents.tools.http_tools import ToolFailed
 from gateway.agents.tools.settings import HttpTool
 
@@ -48,10 +48,12 @@ class ToolWork:
             for wish in wishes
         ]  # fmt: skip
         try:
-            async for part in self._order(wishes, answers):
+            async for part in self._order(wishes, answers, parting=False):
                 yield part
             async for filler in self._wait(answers):
                 yield filler
+            async for part in self._order(wishes, answers, parting=True):
+                yield part
         finally:
             for answer in answers:
                 if isinstance(answer, asyncio.Task):
@@ -82,13 +84,19 @@ class ToolWork:
             return f"{_FAILED}{failed}"
 
     async def _order(
-        self, wishes: Sequence[Asked | str], answers: list[str | asyncio.Task[str]]
+        self, wishes: Sequence[Asked | str], answers: list[str | asyncio.Task[str]], *, parting: bool
     ) -> AsyncGenerator[ReplyPart, None]:
-        """What acts on the call is done one by one, as a person would; after some of it nothing follows."""
+        """What acts on the call is done one by one, as a person would; after some of it nothing follows.
+
+        `parting`: what may end the conversation; it comes when the services have answered, which would be
+        given up with it.
+        """
         for number, wish in enumerate(wishes):
             if not isinstance(wish, Asked) or not isinstance(wish.tool, CallTool):
                 continue
             order = wish.tool.order(wish.arguments)
+            if (type(order) in PARTS) is not parting:
+                continue
             done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             yield Do(order, partial(_settle, done))
             if type(order) in LEAVES:
@@ -101,7 +109,7 @@ class ToolWork:
         fillers = cycle(settings.fillers) if settings.fillers else None
         patience = settings.filler_seconds
         pending = {answer for answer in answers if isinstance(answer, asyncio.Task)}
-        while pending and not self.left:
+        while pending:
             yield Working()
             _, pending = await asyncio.wait(pending, timeout=patience)
             if pending and fillers is not None:

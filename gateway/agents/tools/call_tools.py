@@ -23,6 +23,8 @@ Arguments: TypeAlias = Mapping[str, Any]
 
 LEAVES: frozenset[type[Order]] = frozenset({End, SwitchAgent})
 """Orders after which this conversation is over: there is nothing to tell the model any more."""
+PARTS: frozenset[type[Order]] = LEAVES | {TransferBlind}
+"""Orders that end it when they succeed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Call]]
         apps, mute = stack.enter_context(threaded(faulty_apps)), stack.enter_context(threaded(mute_server))
         agents: dict[str, dict[str, object]] = {"chat-refused": _chat(f"http://{CLOSED}/v1")}
         for name, answers in CHATS.items():
-            _, url = stack.enter_context(threaded(lambda answers=answers: chat_endpoint(*answers)))
+            _, url = stack.enter_context(threaded(partial(chat_endpoint, *answers)))
             agents[name] = _chat(url, max_tokens=10) if name == "chat-endless" else _chat(url)
         agents["chat-tool"]["tools"] = {"http": [_tool(mute)]}
         agents |= {name: _relay(f"{apps}/{name}") for name in RELAYS}
