@@ -16,7 +16,16 @@ from gateway.actions.flow import Reach
 from gateway.agents.text_socket import DialFailed
 from gateway.audio.files import AudioFiles
 from gateway.audio.outbound import Guard
-from gateway.calls.orders import BridgeDial, CollectKeys, GoTo, Order, OrderRefused, RunTwiml, SwitchAgent
+from gateway.calls.orders import (
+    BridgeDial,
+    CollectKeys,
+    GoTo,
+    Order,
+    OrderRefused,
+    RunTwiml,
+    SwitchAgent,
+    TransferBlind,
+)
 from gateway.calls.record import CallRecord
 from gateway.calls.settings import Engines, SessionSettings
 from gateway.control.guard import Guard as TollGuard
@@ -40,7 +49,7 @@ from gateway.twiml.progress import CallProgress
 from gateway.twiml.recordings import RecordingShelf
 from gateway.twiml.settings import TwimlSettings
 from gateway.twiml.status import StatusCallbacks
-from media.legs.base import DtmfReceived, EndReason, LegClosed, LegEvent, Parties
+from media.legs.base import DtmfReceived, EndReason, LegClosed, LegEvent, Parties, TransferProgress
 from media.legs.sip_settings import TrunkSettings
 from media.recorder import TapeDisk
 from tests.fakes.agent import ScriptedAgent
@@ -81,6 +90,9 @@ class Caller(ScriptedCaller):
 
     async def send_dtmf(self, digits: str) -> None:
         self.pressed += digits
+
+    async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
+        self.referred.append(target)
 
     async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
         if hasattr(self, "clock") and not self.hung_up:
@@ -170,6 +182,7 @@ def place(
             add=lambda handle: None,
             wall=wall,
             reach=lambda: Reach(dialer, None, node),
+            transfers=dialer,
         )
         does: list[tuple[float, LegEvent]] = [(at, DtmfReceived(key, at)) for at, key in keys]
         does.append((until, LegClosed(EndReason.CALLER_HUNG_UP, until)))
@@ -499,6 +512,16 @@ def test_another_agent_takes_over_from_a_connected_app(doing: str) -> None:
     came = place({"/voice": twiml(BUSY[doing])}, beside=order, until=20.0)
     assert "This is helper." in came.tts.spoken
     assert came.reason is EndReason.CALLER_HUNG_UP
+
+
+@pytest.mark.parametrize("doing", BUSY)
+def test_a_caller_is_sent_elsewhere_whatever_a_document_does(doing: str) -> None:
+    async def order(run: RouteRun) -> None:
+        await run.obey(TransferBlind("4711"))
+
+    came = place({"/voice": twiml(BUSY[doing])}, beside=order)
+    assert came.caller.referred == ["4711"] and came.reason is EndReason.TRANSFERRED
+    assert "After" not in came.tts.spoken
 
 
 def test_an_order_may_follow_another_while_a_document_was_ordered() -> None:
