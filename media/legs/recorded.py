@@ -6,49 +6,26 @@ from pathlib import Path
 
 from media.frame import AudioFrame, Pcm, Voice
 from media.legs.base import (
-    Direction,
-    EndReason,
     Leg,
     LegClosed,
     LegEvent,
     LegListener,
-    Parties,
     Playout,
     PlayoutDrained,
     PlayoutStarted,
-    TransferProgress,
 )
+from media.legs.wrapped import WrappedLeg
 from media.recorder import StereoRecorder, TapeDisk
 
 
-class RecordedLeg:
-    """Implements `media.legs.base.Leg` around another; the file is whole soon after `LegClosed`."""
+class RecordedLeg(WrappedLeg):
+    """The file is whole soon after `LegClosed`."""
 
     def __init__(self, leg: Leg, path: Path, disk: TapeDisk) -> None:
         """Record to `path`, written by the disk's thread, which all legs share."""
-        self._leg = leg
+        super().__init__(leg)
         self._tape = _Tape(leg, path, disk)
         self._playout: tuple[Playout, _TapedPlayout] | None = None
-
-    @property
-    def leg_id(self) -> str:
-        """The leg's own."""
-        return self._leg.leg_id
-
-    @property
-    def direction(self) -> Direction:
-        """The leg's own."""
-        return self._leg.direction
-
-    @property
-    def parties(self) -> Parties:
-        """The leg's own."""
-        return self._leg.parties
-
-    @property
-    def sample_rate(self) -> int:
-        """The leg's own."""
-        return self._leg.sample_rate
 
     @property
     def playout(self) -> Playout:
@@ -62,57 +39,9 @@ class RecordedLeg:
         """See `Leg.attach`."""
         self._leg.attach(_TapedListener(listener, self._tape))
 
-    async def ring(self, *, early_media: bool = False) -> None:
-        """See `Leg.ring`."""
-        await self._leg.ring(early_media=early_media)
-
-    async def answer(self) -> None:
-        """See `Leg.answer`."""
-        await self._leg.answer()
-
-    async def reject(self, sip_code: int, *, retry_after: int = 0, reason: str = "") -> None:
-        """See `Leg.reject`."""
-        await self._leg.reject(sip_code, retry_after=retry_after, reason=reason)
-
-    async def send_dtmf(self, digits: str) -> None:
-        """See `Leg.send_dtmf`."""
-        await self._leg.send_dtmf(digits)
-
-    async def hold(self, on: bool) -> None:
-        """See `Leg.hold`."""
-        await self._leg.hold(on)
-
-    async def transfer(self, target: str, *, deadline: float, progress: TransferProgress) -> None:
-        """See `Leg.transfer`."""
-        await self._leg.transfer(target, deadline=deadline, progress=progress)
-
-    async def transfer_to(self, other: Leg, *, deadline: float, progress: TransferProgress) -> None:
-        """See `Leg.transfer_to`."""
-        await self._leg.transfer_to(other, deadline=deadline, progress=progress)
-
-    async def accept_transfer(self) -> None:
-        """See `Leg.accept_transfer`."""
-        await self._leg.accept_transfer()
-
-    async def report_transfer(self, sip_code: int) -> None:
-        """See `Leg.report_transfer`."""
-        await self._leg.report_transfer(sip_code)
-
-    async def refuse_transfer(self, sip_code: int = 603) -> None:
-        """See `Leg.refuse_transfer`."""
-        await self._leg.refuse_transfer(sip_code)
-
     def patch(self, other: Leg) -> bool:
         """Never: what the far end hears would not pass the tape."""
         return False
-
-    def unpatch(self) -> None:
-        """See `Leg.unpatch`."""
-        self._leg.unpatch()
-
-    async def hangup(self, reason: EndReason, *, cause: int = 0) -> None:
-        """See `Leg.hangup`."""
-        await self._leg.hangup(reason, cause=cause)
 
     def stats(self) -> dict[str, int | float | str]:
         """The leg's own, and what the tape lost."""

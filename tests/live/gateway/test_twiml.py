@@ -23,22 +23,29 @@ from tests.live.sip.phone import Phone, heard, loudness, parse, pitch, tone
 pytestmark = pytest.mark.live
 
 ACCOUNT = twilio_ids.account_sid("offhook")
-VOICE, HUM = 700.0, 600.0
-"""What the caller and the second telephone sound like; ringing sounds otherwise."""
+VOICE, HUM, GONG = 700.0, 600.0, 900.0
+"""What the caller, the second telephone and the app's sound are like; ringing sounds otherwise."""
 
 
 class Desk:
     """A second telephone: waits for one call, answers it or not, and hums."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
-        self.phone = Phone(target)
+    def __init__(self) -> None:
+        self.phone = Phone(("127.0.0.1", 9))
         self.code = 200
+        self.key: int | None = None
+        self.stays = False
         self.heard: Pcm = np.zeros(0, np.int16)
         self.seconds = 3.0
 
-    def ring(self, code: int = 200, seconds: float = 3.0) -> threading.Thread:
-        """Be ready for a call in a thread of its own."""
-        self.code, self.seconds = code, seconds
+    def ring(
+        self, code: int = 200, seconds: float = 3.0, *, key: int | None = None, stays: bool = False
+    ) -> threading.Thread:
+        """Be ready for a call in a thread of its own. `key`: pressed two seconds after the answer.
+
+        `stays`: he never hangs up; the gateway does.
+        """
+        self.code, self.seconds, self.key, self.stays = code, seconds, key, stays
         thread = threading.Thread(target=self._take, daemon=True)
         thread.start()
         return thread
@@ -52,8 +59,16 @@ class Desk:
         self.phone.respond(invite, 180)
         time.sleep(0.3)
         self.phone.take(invite)
-        self.heard = heard(self.phone.rtp.talk(tone(HUM, self.seconds)))
-        self.phone.bye()
+        before = len(self.phone.rtp.received)
+        if self.key is not None:
+            self.phone.rtp.talk(tone(HUM, 2.0))
+            self.phone.rtp.key(self.key)
+        self.phone.rtp.talk(tone(HUM, self.seconds))
+        self.heard = heard(self.phone.rtp.received[before:])
+        if self.stays:
+            self.phone.respond(self.phone.expect("BYE", 10.0), 200)
+        else:
+            self.phone.bye()
 
 
 def hums(pcm: Pcm, frequency: float) -> int:
@@ -63,7 +78,18 @@ def hums(pcm: Pcm, frequency: float) -> int:
 
 
 def plan(url: str) -> str:
-    names = ("keys", "speech", "record", "dial", "reject", "redirect", "stream", "listen", "relay")
+    names = (
+        "keys",
+        "speech",
+        "record",
+        "dial",
+        "screened",
+        "reject",
+        "redirect",
+        "stream",
+        "listen",
+        "relay",
+    )
     routes = "".join(
         f"  - {{name: {name}, match: {{called: {name}}}, actions: [twiml: '{url}/{name}']}}\n"
         for name in names
@@ -99,8 +125,8 @@ routes:
 
 
 @pytest.fixture(scope="module")
-def desk(node: Node) -> Iterator[Desk]:
-    made = Desk(("127.0.0.1", node.sip_port))
+def desk() -> Iterator[Desk]:
+    made = Desk()
     yield made
     made.phone.close()
 
@@ -112,13 +138,14 @@ def app() -> Iterator[TwilioApp]:
 
 
 @pytest.fixture(scope="module")
-def node(app: TwilioApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(app: TwilioApp, desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     settings: dict[str, Any] = {
         "twiml": {"auth_token": TOKEN},
         "sip": {"trunks": [{"name": "local", "sources": ["127.0.0.1"], "outbound": True}]},
         "outbound": {"rules": [{"trunk": "local", "extensions": ["*"]}]},
     }
     with Node(tmp_path_factory.mktemp("twiml"), settings, plan(app.url)) as running:
+        desk.phone.wire.aim(("127.0.0.1", running.sip_port))
         yield running
 
 
@@ -248,6 +275,48 @@ def test_a_telephone_that_is_busy_is_told_so(
     form, record = last(node, app, "/dial/got", before + 1)
     assert (form["DialCallStatus"], form["DialCallDuration"]) == ("busy", "0")
     assert "busy" in words(listener.heard_by_caller(node.recording(record)))
+
+
+def test_whoever_is_dialled_hears_the_apps_sound_and_takes_the_call_by_a_key(
+    node: Node, app: TwilioApp, desk: Desk
+) -> None:
+    with ExitStack() as stack:
+        waiting = desk.ring(seconds=5.0, key=1)
+        phone = called(node, "screened", stack, desk.phone.uri)
+        back = heard(phone.rtp.talk(tone(VOICE, 9.0)))
+        hung_up_on(phone)
+        waiting.join(10.0)
+    form, record = last(node, app, "/screened/got")
+    assert (form["DialCallStatus"], form["DialBridged"]) == ("completed", "true")
+    assert hums(desk.heard, GONG) >= 2 and hums(desk.heard, VOICE) >= 8, "first the sound, then the caller"
+    assert hums(desk.heard[:8000], VOICE) == 0, "nobody hears the caller before he is taken"
+    assert hums(back, HUM) >= 8 and hums(back, GONG) == 0
+    (asked,) = app.forms("/screen")
+    assert (asked["ParentCallSid"], asked["CallSid"]) == (form["CallSid"], form["DialCallSid"])
+    assert (asked["To"], asked["Direction"], asked["CallStatus"]) == (
+        desk.phone.uri,
+        "outbound-dial",
+        "in-progress",
+    )
+    (got,) = app.forms("/screen/got")
+    assert got["Digits"] == "1" and got["CallSid"] == asked["CallSid"]
+    assert "whisper" in [event.get("stage") for event in record["events"]]
+
+
+def test_whoever_does_not_take_the_call_never_hears_the_caller(
+    node: Node, app: TwilioApp, desk: Desk
+) -> None:
+    before = len(app.forms("/screened/got", 0))
+    with ExitStack() as stack:
+        waiting = desk.ring(seconds=4.0, stays=True)
+        phone = called(node, "screened", stack, desk.phone.uri)
+        back = heard(phone.rtp.talk(tone(VOICE, 4.0)))
+        hung_up_on(phone)
+        waiting.join(15.0)
+    assert not waiting.is_alive(), "he was hung up"
+    form, _ = last(node, app, "/screened/got", before + 1)
+    assert (form["DialCallStatus"], form["DialBridged"]) == ("no-answer", "false")
+    assert hums(desk.heard, VOICE) == 0 and hums(desk.heard, GONG) >= 2 and hums(back, HUM) == 0
 
 
 def test_a_call_may_be_refused(node: Node, app: TwilioApp) -> None:

@@ -4,9 +4,13 @@ Usage: twilio_app.py AUTH_TOKEN. Prints its port, then one JSON line per request
 path, form, whether Twilio's validator believes the signature.
 """
 
+import io
 import json
+import math
+import struct
 import sys
 import threading
+import wave
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
@@ -83,6 +87,33 @@ def dial(form):
     )
     response.append(calling)
     return response
+
+
+def screened(form):
+    response = VoiceResponse()
+    calling = Dial(action="/screened/got", timeout=10)
+    calling.sip(form["SipHeader_X-Desk"], url="/screen", method="GET")
+    response.append(calling)
+    return response
+
+
+def screen(form):
+    response = VoiceResponse()
+    gather = Gather(num_digits=1, timeout=4, action="/screen/got")
+    gather.play("/gong.wav")
+    response.append(gather)
+    response.hangup()
+    return response
+
+
+def gong():
+    """A second of 900 Hz, as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        values = (round(12_000 * math.sin(2 * math.pi * 900 * n / 8000)) for n in range(8000))
+        sound.writeframes(b"".join(struct.pack("<h", value) for value in values))
+    return file.getvalue()
 
 
 def reject(form):
@@ -191,6 +222,10 @@ ROUTES = {
     "/record/got": record_got,
     "/dial": dial,
     "/dial/got": lambda form: said(f"The call was {form['DialCallStatus']}."),
+    "/screened": screened,
+    "/screened/got": lambda form: said("Done."),
+    "/screen": screen,
+    "/screen/got": lambda form: VoiceResponse(),
     "/reject": reject,
     "/redirect": redirect,
     "/redirect/next": lambda form: said("You were sent here."),
@@ -224,6 +259,8 @@ class App(BaseHTTPRequestHandler):
         route = ROUTES.get(path)
         if not valid:
             self.answer(403, "text/plain", b"not from Twilio")
+        elif path == "/gong.wav":
+            self.answer(200, "audio/wav", gong())
         elif path == "/broken":
             self.answer(500, "text/html", b"<html>Traceback</html>")
         elif route is None:
