@@ -123,12 +123,12 @@ class RouteRun:
     ) -> None:
         """`plan`: the whole one that the call began with, for its `goto`s and its fallback."""
         self._parts = parts
-        self._leg = leg
         self._route = route
         self._plan = plan or Dialplan((route,))
         started = parts.wall().astimezone(UTC).isoformat(timespec="milliseconds")
         facts = CallFacts(call_id, route.name, started, self._plan.headers)
         self._call = Call(leg, facts, parts.observers)
+        self._leg: Leg = self._call.leg
         self._asr: Asr = parts.engines.asr
         self._closing = AsyncExitStack()
         limit = parts.engines.data

@@ -34,6 +34,7 @@ from media.legs.base import (
     LegRinging,
     TransferAsked,
 )
+from media.legs.overheard import OverheardLeg
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +46,7 @@ class Call:
     """One call's leg and record, on loan to its stages. Serves `LegListener`."""
 
     def __init__(self, leg: Leg, facts: CallFacts, observers: Sequence[SessionObserver] = ()) -> None:
-        self.leg = leg
+        self.leg = OverheardLeg(leg)
         self.facts = facts
         self.observers = Observers(observers)
         parties = leg.parties.keeping(facts.headers)

@@ -35,6 +35,8 @@ from media.frame import Pcm
 
 log = structlog.get_logger(__name__)
 
+TRACKS = {"inbound": ("inbound",), "outbound": ("outbound",), "both": ("inbound", "outbound")}
+"""What of a call a stream beside it carries, by Twilio's names."""
 _MOST_LISTENING = 4
 """Apps that listen to one call at a time, as at Twilio."""
 
@@ -136,6 +138,7 @@ class Connecting:
             twilio_ids.stream_sid(self._call.call_id, number),
             self._wires.account,
             twilio_ids.call_sid(self._call.call_id),
+            tracks=TRACKS[stream.track],
             parameters=dict(stream.parameters),
         )
         listening = ListeningIn(
@@ -143,12 +146,15 @@ class Connecting:
         )
         self._listening[name] = listening
         self._call.watch(listening)
+        if "outbound" in started.tracks:
+            self._call.leg.overhear(listening.overhear)
         listening.start()
 
     async def stop(self, name: str) -> None:
         """End the stream of this name, if there is one."""
         if (listening := self._listening.pop(name, None)) is not None:
             self._call.unwatch(listening)
+            self._call.leg.unhear(listening.overhear)
             await listening.aclose()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""`<Start><Stream>`: an app hears the caller while the document goes on. One way, beside everything else."""
+"""`<Start><Stream>`: an app hears the caller, what he hears, or both, while the document goes on. One way."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from media.legs.base import DtmfReceived, LegClosed, LegEvent
 log = structlog.get_logger(__name__)
 
 _CONNECT_SECONDS = 5.0
-_WAITING = 100
-"""Frames that may wait for an app that does not read: two seconds; older ones are lost."""
+_WAITING = 200
+"""Frames of both sides that may wait for an app that does not read: two seconds; older ones are lost."""
 _UNREAD_SECONDS = 5.0
 _GOODBYE = 1.0
 
@@ -38,8 +38,8 @@ class ListeningIn:
         self._told = told
         self._writer = StreamWriter(stream)
         self._outbox = Outbox(_WAITING)
-        self._encoder = WireEncoder(WireFormat.PCMU)
-        self._pieces = 0
+        self._encoders = {track: WireEncoder(WireFormat.PCMU) for track in stream.tracks}
+        self._pieces = dict.fromkeys(stream.tracks, 0)
         self._task: asyncio.Task[None] | None = None
         self._over = False
 
@@ -48,11 +48,18 @@ class ListeningIn:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="listen-in")
 
     def hear(self, frame: AudioFrame, voice: Voice) -> None:
-        if self._over:
+        self._send("inbound", frame)
+
+    def overhear(self, frame: AudioFrame) -> None:
+        """20 ms of what the caller hears."""
+        self._send("outbound", frame)
+
+    def _send(self, track: str, frame: AudioFrame) -> None:
+        if self._over or track not in self._encoders:
             return
-        for piece in self._encoder.push(frame):
-            self._outbox.sound(self._writer.media("inbound", piece, self._pieces * FRAME_MS))
-            self._pieces += 1
+        for piece in self._encoders[track].push(frame):
+            self._outbox.sound(self._writer.media(track, piece, self._pieces[track] * FRAME_MS))
+            self._pieces[track] += 1
 
     def notice(self, event: LegEvent) -> None:
         match event:

@@ -107,13 +107,9 @@ def _stream(attributes: Attributes, *, both_ways: bool) -> Stream:
 
 
 def _track(attributes: Attributes) -> str:
-    """What of the call an app hears that listens beside it: here, the caller."""
+    """What of the call an app hears that listens beside it: the caller, what he hears, or both."""
     written = attributes.choice("track", "inbound_track", ("inbound_track", "outbound_track", "both_tracks"))
-    if written == "outbound_track":
-        raise attributes.error("only the caller's side is streamed: inbound_track", "track")
-    if written == "both_tracks":
-        attributes.remark("track", "only the caller's side is streamed: inbound_track")
-    return "inbound"
+    return written.partition("_")[0]
 
 
 def _relay(attributes: Attributes) -> ConversationRelay:

@@ -98,7 +98,7 @@ MEANT: dict[str, Verb] = {
         "/after",
     ),
     "start-stream": StartStream(
-        Stream("wss://bot.example.com/media", "ear", "inbound", parameters=(("a", "b"),))
+        Stream("wss://bot.example.com/media", "ear", "both", parameters=(("a", "b"),))
     ),
     "stop-stream": StopStream("ear"),
     "refer": Refer("sip:desk@example.com", "/referred", "GET"),
