@@ -198,7 +198,7 @@ class BatchDetector:
 
 
 def _check(counts: npt.NDArray[np.integer], rates: npt.NDArray[np.integer]) -> None:
-    if not np.isin(rates, (VAD_RATE, WIDE_RATE)).all():
+    if not ((rates == VAD_RATE) | (rates == WIDE_RATE)).all():
         raise ValueError(f"rates: {sorted(set(rates.tolist()))}, only {VAD_RATE} and {WIDE_RATE} are judged")
     if (counts * 50 != rates).any():
         raise ValueError("counts: every frame must last 20 ms")
