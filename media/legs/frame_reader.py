@@ -1,4 +1,4 @@
-"""Brings the frames of all legs from the native bus into Python, once per 20 ms tick.
+"""Brings the frames of all legs from the native bus into Python, once per tick of its clock (5 ms).
 
 One tick: one `poll` fills one array with the frames of every leg, the voice detector judges them in one
 batch, and each leg's sink gets its frames in order. While a batch is judged in the worker thread no second
@@ -27,7 +27,7 @@ BusEvent: TypeAlias = tuple[int, int, int, int, int]
 """Leg, kind, reply, value, monotonic nanoseconds."""
 
 _CAPACITY = 1_024
-"""Frames per poll: three ticks of 300 legs; a longer backlog takes several polls."""
+"""Frames per poll: three frames of 300 legs; a longer backlog takes several polls."""
 _INLINE_ROWS = 24
 """Up to this many frames the batch is judged at once: a thread switch would cost more than the work."""
 _MAX_POLLS = 8

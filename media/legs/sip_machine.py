@@ -457,7 +457,7 @@ def _library_config(settings: SipSettings, writer: _Log) -> Any:
     user_agent.maxCalls = min(_HARD_CALLS, 2 * settings.max_calls + 64)
     media.clockRate = media.sndClockRate = 8_000
     media.channelCount = 1
-    media.audioFramePtime = 20
+    media.audioFramePtime = framebus.BEAT_MS
     media.maxMediaPorts = 2 * settings.max_calls + 64
     media.hasIoqueue = True
     media.threadCnt = 1

@@ -12,12 +12,12 @@ namespace framebus {
 
 namespace {
 
-constexpr std::int64_t kTickNs = 1'000'000'000 / kFramesPerSecond;
+constexpr std::int64_t kTickNs = 1'000'000'000 / kBeatsPerSecond;
 constexpr int kIndexBits = 16;  // a handle is generation << 16 | index
 constexpr std::uint16_t kGenerations = 0x7fff;
 
 // A clock that stood still this long (a suspended machine, a debugger) starts a new schedule.
-constexpr std::int64_t kScheduleLostNs = 25 * kTickNs;
+constexpr std::int64_t kScheduleLostNs = 100 * kTickNs;
 
 int make_event_fd() {
   const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -309,11 +309,6 @@ void FrameBus::tick_end() noexcept {
   if (std::exchange(readable_, false)) signal();
 }
 
-void FrameBus::after_frame(Leg& leg, std::int64_t sent_ns) noexcept {
-  leg.report(events_, sent_ns);
-  readable_ = true;  // a frame was heard in any case
-}
-
 std::vector<std::int16_t> FrameBus::simulate_tick(std::int32_t handle, std::span<const std::int16_t> pcm,
                                                   int rate, std::int64_t arrived_ns, std::uint32_t flags) {
   std::shared_ptr<Leg> leg;
@@ -330,7 +325,8 @@ std::vector<std::int16_t> FrameBus::simulate_tick(std::int32_t handle, std::span
   std::vector<std::int16_t> out(static_cast<std::size_t>(rate / kFramesPerSecond));
   leg->hear(pcm.data(), static_cast<unsigned>(pcm.size()), rate, arrived_ns, flags);
   leg->speak(out.data(), static_cast<unsigned>(out.size()), rate);
-  after_frame(*leg, monotonic_ns());
+  after_heard();
+  after_spoken(*leg, monotonic_ns());
   tick_end();
   return out;
 }

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "hearing_pace.hpp"
 #include "leg.hpp"
 
 namespace framebus {
@@ -66,7 +67,8 @@ class FrameBus {
 
   void tick_begin() noexcept;
   void tick_end() noexcept;
-  void after_frame(Leg& leg, std::int64_t sent_ns) noexcept;
+  void after_heard() noexcept { readable_ = true; }
+  void after_spoken(Leg& leg, std::int64_t sent_ns) noexcept { readable_ |= leg.report(events_, sent_ns); }
 
   // --- tests: stands in for one stream's 20 ms without PJSIP ----------------------------------
 

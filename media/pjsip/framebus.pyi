@@ -32,6 +32,8 @@ ATTACHED: Final = 5
 DETACHED: Final = 6
 """The stream is gone (hold, re-INVITE, end). Playout stands still until the next ATTACHED."""
 
+BEAT_MS: Final[int]
+"""The media clock's step; `MediaConfig.audioFramePtime` must be this."""
 TICK_BOUNDS_US: Final[tuple[int, ...]]
 """Upper bounds of tick_histogram()'s classes; a last class takes the rest."""
 

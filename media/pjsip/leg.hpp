@@ -99,6 +99,9 @@ class Leg {
 
   // --- clock thread ---------------------------------------------------------------------------
 
+  // Somebody hears this leg through a patch.
+  bool handed_on() const noexcept { return other_.load(std::memory_order_relaxed) != nullptr; }
+
   void hear(const std::int16_t* pcm, unsigned samples, int sample_rate, std::int64_t arrived_ns,
             std::uint32_t flags) noexcept {
     const auto overflow = rx.put(pcm, samples, sample_rate, arrived_ns, flags);

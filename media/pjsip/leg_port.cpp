@@ -20,6 +20,8 @@ constexpr unsigned kSignature = PJMEDIA_SIGNATURE('L', 'E', 'G', 'P');
 // A gap up to this long is taken for loss and concealed; a longer one for a sender that is silent.
 constexpr unsigned kConcealedGapMs = 60;
 constexpr unsigned kFiguresEvery = 50;  // packets between two looks at the jitter buffer
+// After a packet that did not follow its forerunner, so long for the one between them to come after all.
+constexpr std::int64_t kReorderNs = 10'000'000;
 
 struct LegPort {
   pjmedia_port base;  // first: PJMEDIA hands us a pointer to it
@@ -33,10 +35,15 @@ struct LegPort {
   unsigned samples;     // one packet at the codec's rate
   int rate;
   unsigned packet_ms;
+  unsigned codec_ms;    // one frame of the jitter buffer
   bool sends;           // SDP direction
   bool heard_anything;
   unsigned gap_ms;
-  unsigned beats;
+  HearingPace pace;
+  std::uint64_t came;   // packets when we last looked into the jitter buffer
+  bool more;            // and whether it held another one then
+  unsigned unspoken_ms; // since the last packet that we sent
+  unsigned spoken;      // packets sent
 };
 
 LegPort& self(pjmedia_port* base) { return *reinterpret_cast<LegPort*>(base); }
@@ -68,6 +75,18 @@ std::uint32_t flags_of(LegPort& port, char jitter_frame) {
   return port.heard_anything && !silent && port.gap_ms <= kConcealedGapMs ? kLost : kDtx;
 }
 
+// Whether a whole packet waits in the jitter buffer and may be taken before its time.
+bool ready(LegPort& port) {
+  const auto came = port.wire->buffered.load(std::memory_order_relaxed);
+  if (came == port.came && !port.more) return false;
+  if (monotonic_ns() - port.wire->disorder_ns.load(std::memory_order_relaxed) < kReorderNs) return false;
+  pjmedia_jb_state state;
+  if (pjmedia_stream_get_stat_jbuf(port.stream, &state) != PJ_SUCCESS) return false;
+  port.came = came;
+  port.more = state.size * port.codec_ms >= port.packet_ms;
+  return port.more;
+}
+
 // Stream -> leg. The jitter buffer decides, the codec decodes or conceals.
 void hear(LegPort& port) {
   pjmedia_frame frame{};
@@ -77,8 +96,10 @@ void hear(LegPort& port) {
   const auto now = monotonic_ns();
   std::uint32_t flags = kDtx;
   auto arrived = now;
+  auto found = static_cast<char>(PJMEDIA_JB_ZERO_EMPTY_FRAME);
   if (status == PJ_SUCCESS && frame.type == PJMEDIA_FRAME_TYPE_AUDIO) {
-    flags = flags_of(port, pjmedia_stream_get_last_jb_frame_type(port.stream));
+    found = pjmedia_stream_get_last_jb_frame_type(port.stream);
+    flags = flags_of(port, found);
     if (!flags && port.wire) {
       const auto rtp_ts = static_cast<std::uint32_t>(frame.timestamp.u64);  // build.py patches this in
       arrived = port.wire->arrivals.find(rtp_ts, now);
@@ -87,7 +108,9 @@ void hear(LegPort& port) {
   } else {
     pj_bzero(port.buffer, port.samples * sizeof *port.buffer);  // paused, or in its first beat
   }
+  port.pace.found(found == PJMEDIA_JB_NORMAL_FRAME || found == PJMEDIA_JB_MISSING_FRAME);
   port.leg->hear(port.buffer, port.samples, port.rate, arrived, flags);
+  port.bus->after_heard();
 }
 
 // Leg -> stream, which encodes and sends. The queue is read here and nowhere earlier.
@@ -105,16 +128,22 @@ void speak(LegPort& port, pjmedia_frame* beat) {
   pjmedia_port_put_frame(port.stream_port, &frame);
 }
 
-// Called by the bridge in the clock thread, once per packet time, with a NONE frame: nobody
-// transmits to us in the bridge, and this is its way to keep such ports alive.
+// Called by the bridge in the clock thread, at every beat, with a NONE frame: nobody transmits to us in the bridge,
+// and this is its way to keep such ports alive. What is heard goes by the packets that come, what is said by the clock.
 pj_status_t on_beat(pjmedia_port* base, pjmedia_frame* beat) {
   LegPort& port = self(base);
   if (port.leg->port.load(std::memory_order_acquire) != &port)  // closed, or a newer stream took over
     return PJ_SUCCESS;
-  hear(port);
+  // What is handed to another leg is played out by this clock.
+  const bool ours = port.wire && !port.leg->handed_on();
+  const bool patient = ours && !port.wire->silent.load(std::memory_order_relaxed);
+  if (port.pace.due(port.packet_ms, ours && ready(port), patient)) hear(port);
+  port.unspoken_ms += kBeatMs;
+  if (port.unspoken_ms < port.packet_ms) return PJ_SUCCESS;
+  port.unspoken_ms -= port.packet_ms;
   speak(port, beat);
-  port.bus->after_frame(*port.leg, monotonic_ns());
-  if (port.beats++ % kFiguresEvery == 0) copy_jitter_figures(port);
+  port.bus->after_spoken(*port.leg, monotonic_ns());
+  if (port.spoken++ % kFiguresEvery == 0) copy_jitter_figures(port);
   return PJ_SUCCESS;
 }
 
@@ -159,6 +188,11 @@ pjmedia_port* make_leg_port(FrameBus& bus, std::shared_ptr<Leg> leg, pjmedia_str
   port->samples = samples;
   port->rate = rate;
   port->packet_ms = samples * 1000 / static_cast<unsigned>(rate);
+  // Legs take turns at the clock's beats, so that neither packets nor work come all at once.
+  const auto place = static_cast<unsigned>(leg->handle & 0xffff) % std::max(port->packet_ms / kBeatMs, 1u);
+  port->unspoken_ms = port->packet_ms - kBeatMs * (place + 1);
+  const auto& codec = info.param->info;
+  port->codec_ms = codec.frm_ptime / std::max<unsigned>(codec.frm_ptime_denum, 1);
   port->sends = (info.dir & PJMEDIA_DIR_ENCODING) != 0;
   port->buffer = static_cast<std::int16_t*>(pj_pool_zalloc(pool, samples * sizeof(std::int16_t)));
   port->wire = wire_of(pjmedia_stream_get_transport(stream));
@@ -168,11 +202,10 @@ pjmedia_port* make_leg_port(FrameBus& bus, std::shared_ptr<Leg> leg, pjmedia_str
     port->wire->played_ts.store(-1, std::memory_order_relaxed);
   }
 
-  // To the bridge we look like a port at its own rate, whatever the codec's: it then builds no
-  // resampler for us, and its heart-beats come once per packet time all the same.
+  // To the bridge we look like a port at its own rate and with its own frames, whatever the codec's: it then builds
+  // no resampler for us, and its heart-beats come with every tick.
   pj_str_t name = pj_str(const_cast<char*>("leg"));
-  pjmedia_port_info_init(&port->base.info, &name, kSignature, bridge_rate, 1, 16,
-                         static_cast<unsigned>(std::uint64_t{samples} * bridge_rate / static_cast<unsigned>(rate)));
+  pjmedia_port_info_init(&port->base.info, &name, kSignature, bridge_rate, 1, 16, bridge_rate / kBeatsPerSecond);
   port->base.put_frame = &on_beat;
   port->base.get_frame = &on_read;
   port->base.on_destroy = &on_last_reference;

@@ -108,6 +108,7 @@ PYBIND11_MODULE(framebus, m) {
   m.attr("UNDERRUN") = static_cast<int>(framebus::EventKind::underrun);
   m.attr("ATTACHED") = static_cast<int>(framebus::EventKind::attached);
   m.attr("DETACHED") = static_cast<int>(framebus::EventKind::detached);
+  m.attr("BEAT_MS") = framebus::kBeatMs;
   m.attr("TICK_BOUNDS_US") = py::tuple(py::cast(framebus::kTickBoundsUs));
 
   py::class_<FrameBus, std::shared_ptr<FrameBus>>(m, "FrameBus")

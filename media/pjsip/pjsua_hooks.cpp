@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <stdexcept>
+#include <string>
 
 #include "leg_port.hpp"
 #include "wire_transport.hpp"
@@ -124,8 +125,8 @@ void check_pjsua() {
   if (pjsua_var.ua_cfg.cb.on_stream_created2 == &on_stream_created2)
     throw std::runtime_error("a frame bus is installed already");
   const auto& config = pjsua_var.media_cfg;
-  if (config.audio_frame_ptime != 1000 / kFramesPerSecond)
-    throw std::runtime_error("MediaConfig.audioFramePtime must be 20");
+  if (config.audio_frame_ptime != kBeatMs)
+    throw std::runtime_error("MediaConfig.audioFramePtime must be " + std::to_string(kBeatMs));
   if (config.channel_count != 1) throw std::runtime_error("MediaConfig.channelCount must be 1");
 }
 

@@ -60,6 +60,8 @@ struct Wire {
   std::atomic<std::int64_t> played_ts{-1};     // RTP timestamp last handed to the decoder
   std::atomic<std::int64_t> ssrc{-1};
   std::atomic<bool> silent{false};             // the last packet was comfort noise
+  Counter buffered{0};                         // packets that the jitter buffer was given
+  std::atomic<std::int64_t> disorder_ns{0};    // when one came last that did not follow the one before it
 
   enum class Verdict { audio, key, other, garbage };
 
@@ -89,6 +91,7 @@ struct Wire {
     const auto ts = word(packet + 4);
     arrivals.note(ts, now_ns);
     silent.store(false, std::memory_order_relaxed);
+    follow(static_cast<std::uint16_t>(packet[2] << 8 | packet[3]), now_ns);
     const auto played = played_ts.load(std::memory_order_relaxed);
     if (played >= 0 && static_cast<std::int32_t>(ts - static_cast<std::uint32_t>(played)) <= 0) count(late);
     return Verdict::audio;
@@ -98,6 +101,15 @@ struct Wire {
   static std::uint32_t word(const std::uint8_t* p) noexcept {
     return std::uint32_t{p[0]} << 24 | std::uint32_t{p[1]} << 16 | std::uint32_t{p[2]} << 8 | p[3];
   }
+
+  // Only the transport's thread touches these.
+  void follow(std::uint16_t sequence, std::int64_t now_ns) noexcept {
+    if (any_ && static_cast<std::uint16_t>(sequence - last_) != 1) disorder_ns.store(now_ns, std::memory_order_relaxed);
+    last_ = sequence;
+    any_ = true;
+  }
+  std::uint16_t last_ = 0;
+  bool any_ = false;
 };
 
 }  // namespace framebus

@@ -58,6 +58,7 @@ void on_rtp(pjmedia_tp_cb_param* param) {
   } else if (transport.rtp) {
     transport.rtp(transport.user_data, param->pkt, param->size);
   }
+  if (verdict == Wire::Verdict::audio) count(transport.wire->buffered);  // only now: the clock may look for it
   // pjsua2 has put the key on a list for its event loop, which may be asleep.
   if (verdict == Wire::Verdict::key) wakeup();
 }

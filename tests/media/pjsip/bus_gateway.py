@@ -81,13 +81,11 @@ class Gateway:
         config.logConfig.level = config.logConfig.consoleLevel = 0
         media = config.medConfig
         media.clockRate = media.sndClockRate = RATE
-        media.audioFramePtime = 20
+        media.audioFramePtime = framebus.BEAT_MS
         media.noVad = True
         media.ecTailLen = 0
         media.threadCnt = 1
         media.maxMediaPorts = 256
-        media.jbInit, media.jbMinPre, media.jbMaxPre, media.jbMax = 20, 20, 200, 500
-        media.jbDiscardAlgo = pj.PJMEDIA_JB_DISCARD_PROGRESSIVE
         self.endpoint.libCreate()
         self.endpoint.libInit(config)
         transport = pj.TransportConfig()
@@ -152,7 +150,7 @@ class Gateway:
         samples = int(meta["samples"])
         frame = {name: int(meta[name]) for name in ("leg", "samples", "pts", "arrived_ns", "flags")}
         self.heard[frame["leg"]].append(pcm[:samples].tobytes())
-        self.frames.append({**frame, "middle": pcm[80:84].tolist()})
+        self.frames.append({**frame, "seen_ns": time.monotonic_ns(), "middle": pcm[80:84].tolist()})
         if self.mode == "echo" and not meta["flags"]:
             try:
                 self.bus.write(frame["leg"], pcm[:samples], 1)

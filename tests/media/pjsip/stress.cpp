@@ -369,6 +369,86 @@ void source(double seconds, unsigned seed) {
   std::printf("source: %lu of %lu packets heard\n", heard, read);
 }
 
+// A caller's packets over a jittery line, and what the pace takes of them. The jitter buffer is a count here, and a lost
+// packet a hole that its successor shows.
+struct Line {
+  HearingPace pace;
+  bool patient = true;
+  unsigned waiting = 0, taken = 0, empty = 0, most_waited = 0;
+
+  // One beat, before which `came` packets arrived.
+  void beat(unsigned came, bool ready) {
+    waiting += came;
+    most_waited = std::max(most_waited, waiting);
+    if (!pace.due(20, ready && waiting, patient)) return;
+    pace.found(waiting);
+    waiting ? (--waiting, ++taken) : ++empty;
+  }
+};
+
+void pace(double seconds, unsigned seed) {
+  std::mt19937 random(seed);
+  const auto beats = static_cast<unsigned>(seconds * 20'000);
+
+  Line steady;  // every packet is taken at the first beat after it came, wherever that lies
+  for (unsigned i = 0; i < beats; ++i) {
+    steady.beat(i % 4 == 3, true);
+    CHECK(steady.waiting == 0, "a packet waited at beat %u", i);
+  }
+  CHECK(steady.empty == 0, "%u made-up frames on a clean line", steady.empty);
+
+  Line jittery;  // up to 25 ms late costs no made-up frame
+  std::map<unsigned, unsigned> due;
+  for (unsigned i = 0; i < beats; ++i) {
+    if (i % 4 == 0) ++due[i + random() % 6];
+    jittery.beat(due.count(i) ? due[i] : 0, true);
+  }
+  CHECK(jittery.empty == 0, "%u made-up frames for packets within our patience", jittery.empty);
+  CHECK(jittery.most_waited <= 3, "%u packets lay there", jittery.most_waited);
+
+  Line silent;  // nobody sends any more: frames of nothing, once per packet time, after one longer wait
+  for (unsigned i = 0; i < 40; ++i) silent.beat(i % 4 == 0, true);
+  for (unsigned i = 0; i < 400; ++i) silent.beat(0, true);
+  CHECK(silent.empty == 98 || silent.empty == 99, "%u frames in 2 s of nothing", silent.empty);
+
+  Line announced;  // by comfort noise
+  announced.patient = false;
+  for (unsigned i = 0; i < 400; ++i) announced.beat(0, true);
+  CHECK(announced.empty == 100, "%u frames in 2 s of announced silence", announced.empty);
+
+  Line held;  // not ready is as good as not there, until its time
+  for (unsigned i = 0; i < 400; ++i) held.beat(i % 4 == 0, false);
+  CHECK(held.taken >= 43 && held.taken <= 46, "%u of 100 packets taken out of their time", held.taken);
+
+  Line poor;  // what is ready goes out in its time at least, also when no more may be taken early
+  for (unsigned i = 0; i < 40'000; ++i) poor.beat(1, true);
+  const auto before = poor.taken;
+  for (unsigned i = 0; i < 4'000; ++i) poor.beat(i % 4 == 0, true);
+  CHECK(poor.taken - before >= 1'000, "%u of 1000 packets taken", poor.taken - before);
+
+  Wire wire;  // one packet out of order is one, whatever numbers follow it
+  wire.audio_pt = 0;
+  const auto arrives = [&](std::uint16_t sequence, std::int64_t at) {
+    const std::uint8_t packet[13]{0x80, 0, static_cast<std::uint8_t>(sequence >> 8), static_cast<std::uint8_t>(sequence)};
+    CHECK(wire.receive(packet, sizeof packet, at) == Wire::Verdict::audio, "packet %u was not taken", sequence);
+    return wire.disorder_ns.load();
+  };
+  CHECK(arrives(65'535, 10) == 0 && arrives(0, 20) == 0, "a clean line is out of order");
+  CHECK(arrives(2, 30) == 30 && arrives(3, 40) == 30, "a gap was not seen once");
+  CHECK(arrives(60'000, 50) == 50 && arrives(60'001, 60) == 50, "a new start was not seen once");
+
+  Line flood;  // four times as many as time goes by: half a second of them, then what time allows and 2 % more
+  for (unsigned i = 0; i < 40'000; ++i) flood.beat(1, true);
+  CHECK(flood.taken <= 10'000 * 1.02 + 26, "%u packets taken in 200 s", flood.taken);
+
+  Line burst;  // after a pause of the network everything comes at once and is taken in its wake
+  for (unsigned i = 0; i < 4'000; ++i) burst.beat(i % 4 == 0, true);
+  for (unsigned i = 0; i < 80; ++i) burst.beat(0, true);
+  for (unsigned i = 0; i < 24; ++i) burst.beat(i == 0 ? 20 : i % 4 == 0, true);
+  CHECK(burst.waiting <= 1, "%u packets of a burst still wait", burst.waiting);
+  std::printf("pace: %u packets\n", steady.taken + jittery.taken);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -382,4 +462,5 @@ int main(int argc, char** argv) {
   if (part == "source") source(seconds, seed);
   if (part == "through") through(seconds, seed);
   if (part == "bus") bus(seconds, seed);
+  if (part == "pace") pace(seconds, seed);
 }

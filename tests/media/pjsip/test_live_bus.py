@@ -131,6 +131,10 @@ def test_frames_return_whole_in_order_and_stamped_on_the_wire(start: Callable[[s
     assert min(waits) > -0.1
     assert np.median(waits) < 2.0
 
+    # Heard at the next beat, not at the next packet's time.
+    heard = [(f["seen_ns"] - f["arrived_ns"]) / 1e6 for f in end["frames"] if not f["flags"]]
+    assert np.median(heard) < 1.6 * framebus.BEAT_MS
+
     assert end["totals"]["rx_packets"] == 100
     assert not any(
         end["totals"][trouble] for trouble in ("rx_garbage", "rx_wrong_pt", "rx_ssrc_changes", "dropped")

@@ -28,7 +28,7 @@ def stress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return program
 
 
-@pytest.mark.parametrize("part", ["playout", "receive", "report", "source", "through", "bus"])
+@pytest.mark.parametrize("part", ["playout", "receive", "report", "source", "through", "bus", "pace"])
 def test_threads_race_and_the_books_balance(stress: Path, part: str) -> None:
     ran = subprocess.run([stress, part, SECONDS, "1"], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
