@@ -38,7 +38,7 @@ class HearingPace {
   void found(bool anything) noexcept { flows_ = anything; }
 
  private:
-  unsigned since_ms_ = 0;
+  unsigned since_ms_ = 1000;  // the first beat brings a frame, before anything is said
   unsigned ahead_us_ = kMostAheadUs;
   bool flows_ = false;
 };
