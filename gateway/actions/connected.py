@@ -47,6 +47,7 @@ class Connection:
         """Used on the other leg's playout."""
         self._bridge: Bridge | None = None
         self._transfer: Transfer | None = None
+        self._over = False
 
     async def run(self) -> None:
         """See `connect`."""
@@ -55,7 +56,8 @@ class Connection:
             await self._talk_on()
             self._line.announcer.check()
         finally:
-            self._line.connection = None
+            # From here on nobody who is being hung up has anybody called for him.
+            self._line.connection, self._over = None, True
             if self._transfer is not None:
                 await self._transfer.drop()
             if self._other is not None:
@@ -65,7 +67,7 @@ class Connection:
     def asked(self, leg: Leg, asked: TransferAsked) -> None:
         """One of the two asks us to call somebody in its place. Returns at once."""
         line = self._line
-        if self._transfer is not None:
+        if self._over or self._transfer is not None:
             line.spawn(refuse(leg))
             return
         self._transfer = Transfer(
