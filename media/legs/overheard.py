@@ -18,13 +18,15 @@ import numpy as np
 
 from media.frame import AudioFrame, Pcm, Voice, samples
 from media.legs.base import Leg, LegEvent, LegListener, Playout, PlayoutStarted
-from media.legs.wrapped import WrappedLeg
+from media.legs.wrapped import WrappedLeg, WrappedPlayout
 
 Ear: TypeAlias = Callable[[AudioFrame], None]
 """Given 20 ms of what the far end hears, on the loop's thread; must not block."""
 
 _BEHIND = 0.2
 """Seconds that the ears may lag behind; what is older is left out, and counted."""
+_MOST = 1_000_000
+"""Samples of a reply that are kept for a far end from which no frames come to say how much was sent."""
 
 
 class OverheardLeg(WrappedLeg):
@@ -105,11 +107,11 @@ class _Clock:
         self._listener.notice(event)
 
 
-class _MirroredPlayout:
+class _MirroredPlayout(WrappedPlayout):
     """Passes on first, then notes what was taken."""
 
     def __init__(self, playout: Playout, mirror: _Mirror) -> None:
-        self._playout = playout
+        super().__init__(playout)
         self._mirror = mirror
 
     def write(self, pcm: Pcm, reply: int) -> int:
@@ -118,19 +120,10 @@ class _MirroredPlayout:
             self._mirror.write(pcm[:taken], reply)
         return taken
 
-    def mark(self, mark: int) -> None:
-        self._playout.mark(mark)
-
-    def finish(self) -> None:
-        self._playout.finish()
-
     def clear(self) -> int:
         heard = self._playout.clear()
         self._mirror.clear(heard)
         return heard
-
-    def position(self) -> int:
-        return self._playout.position()
 
     def duck(self, gain: float, ramp_ms: int = 20) -> None:
         self._playout.duck(gain, ramp_ms)
@@ -177,6 +170,9 @@ class _Mirror:
             self._waiting.append(_Reply(reply, np.zeros(0, np.int16)))
         last = self._waiting[-1]
         last.pcm = np.concatenate([last.pcm, pcm])
+        if (excess := len(last.pcm) - _MOST) > 0:
+            last.pcm, last.sent = last.pcm[excess:], last.sent + excess
+            self.dropped += excess
 
     def began(self, reply: int) -> None:
         """All that was written before this reply was sent."""
@@ -212,3 +208,6 @@ class _Mirror:
         if self.gain != 1.0:
             pcm = (pcm * self.gain).astype(np.int16)
         self._sent = np.concatenate([self._sent, pcm])
+        if (excess := len(self._sent) - _MOST) > 0:
+            self._sent = self._sent[excess:]
+            self.dropped += excess

@@ -14,7 +14,7 @@ from media.legs.base import (
     PlayoutDrained,
     PlayoutStarted,
 )
-from media.legs.wrapped import WrappedLeg
+from media.legs.wrapped import WrappedLeg, WrappedPlayout
 from media.recorder import StereoRecorder, TapeDisk
 
 
@@ -97,11 +97,11 @@ class _TapedListener:
         self._listener.notice(event)
 
 
-class _TapedPlayout:
+class _TapedPlayout(WrappedPlayout):
     """Passes on first, then tells the tape what was taken."""
 
     def __init__(self, playout: Playout, tape: _Tape) -> None:
-        self._playout = playout
+        super().__init__(playout)
         self._tape = tape
 
     def write(self, pcm: Pcm, reply: int) -> int:
@@ -110,20 +110,8 @@ class _TapedPlayout:
             recorder.write(pcm[:taken], reply)
         return taken
 
-    def mark(self, mark: int) -> None:
-        self._playout.mark(mark)
-
-    def finish(self) -> None:
-        self._playout.finish()
-
     def clear(self) -> int:
         heard = self._playout.clear()
         if recorder := self._tape.recorder:
             recorder.clear(heard)
         return heard
-
-    def position(self) -> int:
-        return self._playout.position()
-
-    def duck(self, gain: float, ramp_ms: int = 20) -> None:
-        self._playout.duck(gain, ramp_ms)

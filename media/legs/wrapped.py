@@ -1,7 +1,8 @@
-"""A leg around another one, for those that add something to it: everything is passed on."""
+"""A leg, and a playout, around another one, for those that add something to it: everything is passed on."""
 
 from __future__ import annotations
 
+from media.frame import Pcm
 from media.legs.base import Direction, EndReason, Leg, LegListener, Parties, Playout, TransferProgress
 
 
@@ -95,3 +96,34 @@ class WrappedLeg:
     def stats(self) -> dict[str, int | float | str]:
         """See `Leg.stats`."""
         return self._leg.stats()
+
+
+class WrappedPlayout:
+    """Implements `media.legs.base.Playout`."""
+
+    def __init__(self, playout: Playout) -> None:
+        self._playout = playout
+
+    def write(self, pcm: Pcm, reply: int) -> int:
+        """See `Playout.write`."""
+        return self._playout.write(pcm, reply)
+
+    def mark(self, mark: int) -> None:
+        """See `Playout.mark`."""
+        self._playout.mark(mark)
+
+    def finish(self) -> None:
+        """See `Playout.finish`."""
+        self._playout.finish()
+
+    def clear(self) -> int:
+        """See `Playout.clear`."""
+        return self._playout.clear()
+
+    def position(self) -> int:
+        """See `Playout.position`."""
+        return self._playout.position()
+
+    def duck(self, gain: float, ramp_ms: int = 20) -> None:
+        """See `Playout.duck`."""
+        self._playout.duck(gain, ramp_ms)
