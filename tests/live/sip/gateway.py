@@ -199,6 +199,7 @@ class Operator:
             on_frame=lambda of, frame, voice: frames.update([of.leg_id]),
         )
         self.bridges[leg.leg_id] = bridge
+        say("bridge_begins", leg=leg.leg_id)  # both are its from the next line on
         end = await bridge.run()
         say("bridge_over", native=end.native, closed=[bool(end.closed_a), bool(end.closed_b)], frames=frames)
 

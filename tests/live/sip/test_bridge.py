@@ -40,6 +40,7 @@ def test_two_callers_hear_each_other_and_not_themselves(gateway: GatewayProcess)
     with Phone(gateway.sip, "silent") as one, Phone(gateway.sip, "silent") as other:
         leg, there = up(gateway, one), up(gateway, other)
         gateway.command(f"leg {leg} bridge {there}")
+        gateway.wait("bridge_begins")
         first, second = both_talk(one, other, tone(440, 1.5), tone(700, 1.5))
         assert pitch(first[-4000:]) == pytest.approx(700, abs=5)
         assert pitch(second[-4000:]) == pytest.approx(440, abs=5)
@@ -63,6 +64,7 @@ def test_a_narrow_and_a_wide_codec_meet(gateway: GatewayProcess) -> None:
         there = up(gateway, wide, sdp=offer)
         leg = up(gateway, narrow)
         gateway.command(f"leg {leg} bridge {there}")
+        gateway.wait("bridge_begins")
         narrow.rtp.talk(tone(440, 0.2))
         stop = threading.Event()
 
@@ -89,6 +91,7 @@ def test_a_key_goes_through_the_bridge_and_is_told(gateway: GatewayProcess) -> N
     with Phone(gateway.sip, "silent") as one, Phone(gateway.sip, "silent") as other:
         leg, there = up(gateway, one), up(gateway, other)
         gateway.command(f"leg {leg} bridge {there}")
+        gateway.wait("bridge_begins")
         one.rtp.talk(tone(440, 0.2))
         one.rtp.key(5)
         other.rtp.listen(1.0)
@@ -105,6 +108,7 @@ def test_who_holds_is_not_heard_and_does_not_hear(gateway: GatewayProcess) -> No
     with Phone(gateway.sip, "silent") as one, Phone(gateway.sip, "silent") as other:
         leg, there = up(gateway, one), up(gateway, other)
         gateway.command(f"leg {leg} bridge {there}")
+        gateway.wait("bridge_begins")
         one.reinvite("sendonly")
         gateway.wait("LegHeld", bridged=True)
         before = len(one.rtp.received)
@@ -132,6 +136,7 @@ def test_speech_keeps_its_shape(gateway: GatewayProcess) -> None:
     with Phone(gateway.sip, "silent") as one, Phone(gateway.sip, "silent") as other:
         leg, there = up(gateway, one), up(gateway, other)
         gateway.command(f"leg {leg} bridge {there}")
+        gateway.wait("bridge_begins")
         _, second = both_talk(one, other, said, tone(700, len(said) / 8000))
         piece = second[4000:8000].astype(np.float64)
         lags = np.correlate(said.astype(np.float64), piece, "valid")
